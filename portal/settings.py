@@ -1,0 +1,250 @@
+"""All settings, from the environment (`.env.example` has a sentence for each)."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dj_database_url
+from celery.schedules import schedule
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from portal import environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# ── Process ──────────────────────────────────────────────────────────────────
+# One code base, several processes, each with the rights that it needs and no others.
+PROCESS = environment.text("PORTAL_PROCESS", "web", choices=("web", "operator", "worker", "beat", "migrations"))
+DEBUG = False
+SECRET_KEY = environment.text("SECRET_KEY")
+ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS", "localhost,127.0.0.1")
+PORTAL_URL = environment.text("PORTAL_URL", "https://localhost")
+OPERATOR_URL = environment.text("OPERATOR_URL", PORTAL_URL)
+for _name, _url in (("PORTAL_URL", PORTAL_URL), ("OPERATOR_URL", OPERATOR_URL)):
+    if urlsplit(_url).scheme not in {"http", "https"}:
+        raise ImproperlyConfigured(f"{_name} is {_url!r}, but must be an http or https address.")
+CSRF_TRUSTED_ORIGINS = sorted({PORTAL_URL, OPERATOR_URL})
+
+ROOT_URLCONF = "portal.operator_urls" if PROCESS == "operator" else "portal.urls"
+WSGI_APPLICATION = "portal.wsgi.application"
+
+INSTALLED_APPS = [
+    "portal",
+    "vprotect_bridge",
+    "tenants",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "django.contrib.humanize",
+    "django_htmx",
+    "template_partials",
+    "allauth",
+    "allauth.account",
+    "csp",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "tenants.correlation.CorrelationMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "tenants.middleware.TenantMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "portal.context_processors.portal",
+            ],
+        },
+    }
+]
+
+# ── Database ─────────────────────────────────────────────────────────────────
+# Each process signs in as its own role (docs/architecture.md, "Two walls").
+try:
+    DATABASES = {"default": dj_database_url.parse(environment.text("DATABASE_URL"), conn_max_age=60)}
+except (ValueError, dj_database_url.UnknownSchemeError) as error:
+    raise ImproperlyConfigured("DATABASE_URL is not a database address (postgres://…).") from error
+if DATABASES["default"].get("ENGINE") != "django.db.backends.postgresql":
+    raise ImproperlyConfigured("DATABASE_URL must be a PostgreSQL address (postgres://…).")
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+# PgBouncer in transaction mode cannot hold server-side cursors for web.
+DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = PROCESS in {"web", "operator"}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Rate limits of the login live in the database, so that signing in does not need Redis.
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "portal_cache"},
+}
+
+# ── People ───────────────────────────────────────────────────────────────────
+AUTH_USER_MODEL = "tenants.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+ACCOUNT_ADAPTER = "tenants.accounts.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SESSION_REMEMBER = False
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "home"
+
+SESSION_COOKIE_AGE = 8 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+
+# ── Transport security ───────────────────────────────────────────────────────
+# INSECURE_COOKIES is for the demo, which speaks plain HTTP on loopback.
+_SECURE = not environment.flag("INSECURE_COOKIES")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _SECURE
+SESSION_COOKIE_NAME = f"{'__Host-' if _SECURE else ''}portal_{PROCESS}_session"
+CSRF_COOKIE_NAME = f"{'__Host-' if _SECURE else ''}portal_{PROCESS}_csrf"
+CSRF_COOKIE_HTTPONLY = True
+SECURE_HSTS_SECONDS = 31_536_000 if _SECURE else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _SECURE
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+X_FRAME_OPTIONS = "DENY"
+if environment.flag("BEHIND_PROXY"):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# ── Language, time, files ────────────────────────────────────────────────────
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = environment.text("STATIC_ROOT", BASE_DIR / "staticfiles")
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 500
+
+EMAIL_BACKEND = environment.text("EMAIL_BACKEND", "django.core.mail.backends.smtp.EmailBackend")
+EMAIL_HOST = environment.text("EMAIL_HOST", "localhost")
+DEFAULT_FROM_EMAIL = environment.text("DEFAULT_FROM_EMAIL", "portal@localhost")
+
+# ── vProtect ─────────────────────────────────────────────────────────────────
+# Only a worker has the address and the password; in any other process they are not even read.
+VPROTECT_DIALECT = environment.text("VPROTECT_DIALECT", "classic", choices=("classic", "current"))
+VPROTECT_SECONDS = {
+    "timeout": environment.number("VPROTECT_TIMEOUT", 20, least=1),
+    "follow": environment.number("VPROTECT_FOLLOW_SECONDS", 3, least=0.1),
+    "inventory": environment.number("VPROTECT_INVENTORY_SECONDS", 60, least=1),
+    "reconcile": environment.number("VPROTECT_RECONCILE_SECONDS", 15, least=0.1),
+    "settle": environment.number("VPROTECT_SETTLE_SECONDS", 90, least=0.1),
+}
+if PROCESS == "worker":
+    VPROTECT_URL = environment.text("VPROTECT_URL")
+    if urlsplit(VPROTECT_URL).scheme != "https":
+        raise ImproperlyConfigured(f"VPROTECT_URL is {VPROTECT_URL!r}, but must start with https://.")
+    VPROTECT_LOGIN = environment.text("VPROTECT_LOGIN")
+    VPROTECT_PASSWORD = environment.text("VPROTECT_PASSWORD")
+    VPROTECT_CA_FILE = environment.text("VPROTECT_CA_FILE", "") or None
+    if VPROTECT_CA_FILE and not Path(VPROTECT_CA_FILE).is_file():
+        raise ImproperlyConfigured(f"VPROTECT_CA_FILE is {VPROTECT_CA_FILE!r}, which is not a file.")
+
+# ── Celery ───────────────────────────────────────────────────────────────────
+# A message is a doorbell that may be lost or rung twice; all truth is in PostgreSQL (docs/submit-protocol.md).
+CELERY_BROKER_URL = environment.text("REDIS_URL")
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SOFT_TIME_LIMIT = 40
+CELERY_TASK_TIME_LIMIT = 50
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 1000
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+_web_process = PROCESS in {"web", "operator"}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_timeout": 1 if _web_process else 10,
+    "socket_connect_timeout": 1 if _web_process else 10,
+}
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1}
+CELERY_TASK_DEFAULT_QUEUE = "submit"
+CELERY_TASK_ROUTES = {
+    "vprotect_bridge.tasks.submit": {"queue": "submit"},
+    "vprotect_bridge.tasks.answer": {"queue": "submit"},
+    "vprotect_bridge.tasks.follow": {"queue": "follow"},
+    "vprotect_bridge.tasks.reconcile": {"queue": "follow"},
+    "vprotect_bridge.tasks.sync_inventory": {"queue": "inventory"},
+    "vprotect_bridge.tasks.sync_backups": {"queue": "inventory"},
+}
+
+
+def _every(task: str, seconds: float) -> dict[str, object]:
+    # A late message is worth nothing: the next tick does the same work.
+    return {
+        "task": f"vprotect_bridge.tasks.{task}",
+        "schedule": schedule(seconds),
+        "options": {"expires": max(seconds, 1)},
+    }
+
+
+CELERY_BEAT_SCHEDULE = {
+    "follow": _every("follow", VPROTECT_SECONDS["follow"]),
+    "reconcile": _every("reconcile", VPROTECT_SECONDS["reconcile"]),
+    "sync-inventory": _every("sync_inventory", VPROTECT_SECONDS["inventory"]),
+    "sync-backups": _every("sync_backups", min(VPROTECT_SECONDS["inventory"], 5)),
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"correlation": {"()": "tenants.correlation.CorrelationFilter"}},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(correlation_id)s] %(message)s"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["correlation"]}},
+    "root": {"handlers": ["stderr"], "level": environment.text("LOG_LEVEL", "INFO")},
+}

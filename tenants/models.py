@@ -1,0 +1,195 @@
+"""Who exists, what they own and what they may do. Upstream things are named by GUID, never by foreign key."""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import available_timezones
+
+from django.contrib.auth.models import AbstractUser, BaseUserManager
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, RegexValidator
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
+from django_scopes import ScopedManager
+
+from tenants.uuid7 import uuid7
+
+guid_validator = RegexValidator(r"^[A-Za-z0-9-]{1,64}\Z", _("This is not a GUID."))
+
+
+def validate_time_zone(name: str) -> None:
+    if name not in available_timezones():
+        raise ValidationError(_("“%(name)s” is not a time zone."), params={"name": name})
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractUser):
+    """A person who signs in, by e-mail address. What they may do is in their memberships, nowhere else."""
+
+    username = None  # type: ignore[assignment]
+    email = models.EmailField(_("e-mail address"), unique=True)
+    name = models.CharField(_("name"), max_length=120, blank=True)
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: list[str] = []
+
+    objects = UserManager()  # type: ignore[assignment,misc]
+
+    class Meta:
+        constraints = [models.UniqueConstraint(Lower("email"), name="user_email_any_case")]
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+
+class Tenant(models.Model):
+    """A customer of the provider. `time_zone` is an IANA name; caps are the operator's."""
+
+    name = models.CharField(_("name"), max_length=120)
+    slug = models.SlugField(_("address"), unique=True, max_length=40)
+    is_active = models.BooleanField(_("active"), default=True)
+    time_zone = models.CharField(_("time zone"), max_length=64, default="UTC", validators=[validate_time_zone])
+    priority_cap = models.PositiveSmallIntegerField(
+        _("highest priority"), default=50, validators=[MaxValueValidator(100)]
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(priority_cap__lte=100), name="tenant_priority_cap_0_to_100")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Role(models.TextChoices):
+    """Each role may do what the ones before it may, and more."""
+
+    VIEWER = "viewer", _("Viewer")
+    MEMBER = "member", _("Member")
+    RESTORER = "restorer", _("Restorer")
+    ADMIN = "admin", _("Administrator")
+
+    def includes(self, other: Role) -> bool:
+        order = list(Role)
+        return order.index(self) >= order.index(other)
+
+
+class Membership(models.Model):
+    """What a person may do in a tenant. `machine_guids` null = every machine of the tenant; a list limits to it."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="memberships")
+    role = models.CharField(_("role"), max_length=10, choices=Role, default=Role.VIEWER)
+    machine_guids = ArrayField(
+        models.CharField(max_length=64, validators=[guid_validator]),
+        null=True,
+        blank=True,
+        verbose_name=_("only these machines"),
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "tenant"], name="one_membership_per_tenant")]
+
+    def __str__(self) -> str:
+        return f"{self.user} · {self.tenant} · {self.get_role_display()}"
+
+    def may(self, role: Role) -> bool:
+        return Role(self.role).includes(role)
+
+
+class Claim(models.Model):
+    """What makes an upstream object a tenant's: a machine's GUID, or a tenantId value (an OpenStack project)."""
+
+    class Kind(models.TextChoices):
+        MACHINE = "machine", _("machine GUID")
+        TENANT_VALUE = "tenant_value", _("tenantId value")
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="claims")
+    kind = models.CharField(max_length=12, choices=Kind)
+    value = models.CharField(max_length=255)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "value"], name="one_owner_per_claim"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.value}"
+
+
+class Grant(models.Model):
+    """What of the shared infrastructure a tenant may use. Nothing granted = nothing offered."""
+
+    class Kind(models.TextChoices):
+        DESTINATION = "destination", _("backup destination")
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="grants")
+    kind = models.CharField(max_length=20, choices=Kind)
+    guid = models.CharField("GUID", max_length=64, validators=[guid_validator])
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        constraints = [models.UniqueConstraint(fields=["tenant", "kind", "guid"], name="granted_once")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.guid}"
+
+
+class AuditEntry(models.Model):
+    """What a person decided. Append-only: a trigger refuses UPDATE and DELETE, whoever asks."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, models.PROTECT, null=True, related_name="+")
+    actor = models.ForeignKey(User, models.PROTECT, null=True, related_name="+")
+    actor_name = models.CharField(max_length=254)
+    role = models.CharField(max_length=10, blank=True)
+    action = models.CharField(max_length=60)
+    machine_guid = models.CharField(max_length=64, blank=True)
+    machine_name = models.TextField(blank=True)
+    detail = models.JSONField(default=dict)
+    outcome = models.CharField(max_length=20)
+    address = models.GenericIPAddressField(null=True)
+    correlation_id = models.CharField(max_length=32)
+    at = models.DateTimeField(auto_now_add=True)
+
+    objects = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        verbose_name_plural = "audit entries"
+        indexes = [
+            # The tenant's audit page reads newest first.
+            models.Index(fields=["tenant", "-at"], name="audit_tenant_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} {self.actor_name} {self.action}"

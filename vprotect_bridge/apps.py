@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class VprotectBridgeConfig(AppConfig):
+    name = "vprotect_bridge"

@@ -1,0 +1,166 @@
+"""What vProtect said last. Written by workers only; fields under "concluded" are ours, the rest is upstream's."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from django_scopes import ScopedManager
+
+from tenants.models import Tenant
+
+
+class Protection(models.TextChoices):
+    """How well a machine is protected, as a person asks it (words: docs of the pages)."""
+
+    FAILED = "failed", _("Failed")
+    OVERDUE = "overdue", _("Overdue")
+    UNPROTECTED = "unprotected", _("Not protected")
+    PROTECTED = "protected", _("Protected")
+    DELETED = "deleted", _("Deleted, restorable")
+    GONE = "gone", _("Deleted")
+    UNKNOWN = "unknown", _("Unknown")
+
+
+class Machine(models.Model):
+    """A virtual machine of vProtect's inventory, also one that no longer exists (API reference, 5.1).
+
+    Sizes are bytes, times aware UTC. `backup_up_to_date` None = vProtect knows no schedule for it.
+    """
+
+    class OwnedBy(models.TextChoices):
+        CLAIM = "claim", "GUID claim"
+        TENANT_ID = "tenant_id", "its tenantId"
+        PROJECT = "project", "its project"
+        LISTING = "listing", "a filtered listing"
+
+    guid = models.CharField(max_length=64, unique=True)
+    name = models.TextField()
+    uuid = models.CharField(max_length=128, blank=True)
+    present = models.BooleanField(default=True)
+    platform = models.CharField(max_length=40, blank=True)
+    is_standalone_hypervisor = models.BooleanField(default=False)
+    hypervisor_guid = models.CharField(max_length=64, blank=True)
+    hypervisor_name = models.TextField(blank=True)
+    hv_manager_guid = models.CharField(max_length=64, blank=True)
+    cluster_name = models.TextField(blank=True)
+    project_guid = models.CharField(max_length=64, blank=True)
+    project_name = models.TextField(blank=True)
+    tenant_value = models.CharField(max_length=255, blank=True)
+    policy_guid = models.CharField(max_length=64, blank=True)
+    policy_name = models.TextField(blank=True)
+    backup_up_to_date = models.BooleanField(null=True)
+    last_backup_at = models.DateTimeField(null=True)
+    last_size = models.BigIntegerField(null=True)
+    last_full_size = models.BigIntegerField(null=True)
+    warnings_present = models.BooleanField(default=False)
+    tags = models.JSONField(default=list)
+    row_digest = models.CharField(max_length=64)
+
+    details = models.JSONField(default=dict)
+    details_at = models.DateTimeField(null=True)
+    details_wanted_at = models.DateTimeField(null=True)
+    backups_at = models.DateTimeField(null=True)
+    backups_wanted_at = models.DateTimeField(null=True)
+
+    # Concluded by us.
+    tenant = models.ForeignKey(Tenant, models.SET_NULL, null=True, related_name="machines")
+    owned_by = models.CharField(max_length=10, choices=OwnedBy, blank=True)
+    protection = models.CharField(max_length=12, choices=Protection, default=Protection.UNKNOWN)
+    last_success_at = models.DateTimeField(null=True)
+    first_seen_at = models.DateTimeField()
+    changed_at = models.DateTimeField()
+    vanished_at = models.DateTimeField(null=True)
+
+    objects = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        indexes = [
+            # The machines page sorts a tenant's machines by name and pages by it.
+            models.Index(fields=["tenant", "name", "guid"], name="machine_tenant_name"),
+            # Its chips count by protection.
+            models.Index(fields=["tenant", "protection"], name="machine_tenant_protection"),
+            # Workers look for what a page or a change asked for.
+            models.Index(
+                fields=["backups_wanted_at"],
+                name="machine_backups_wanted",
+                condition=models.Q(backups_wanted_at__isnull=False),
+            ),
+            models.Index(
+                fields=["details_wanted_at"],
+                name="machine_details_wanted",
+                condition=models.Q(details_wanted_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def exists(self) -> bool:
+        return self.present and self.vanished_at is None
+
+
+class Backup(models.Model):
+    """A backup of a machine (API reference, 8.1). It belongs to who owned the machine when it was first seen.
+
+    History does not follow the machine: `tenant` is set once and changed only by an operator's explicit act.
+    Durations are milliseconds, sizes bytes, times aware UTC.
+    """
+
+    guid = models.CharField(max_length=64, unique=True)
+    tenant = models.ForeignKey(Tenant, models.SET_NULL, null=True, related_name="backups")
+    machine = models.ForeignKey(Machine, models.CASCADE, related_name="backups")
+    status = models.CharField(max_length=40)
+    type = models.CharField(max_length=40)
+    status_info = models.TextField(blank=True)
+    backup_at = models.DateTimeField(null=True)
+    snapshot_at = models.DateTimeField(null=True)
+    sort_at = models.DateTimeField()
+    size = models.BigIntegerField(default=0)
+    parent_guid = models.CharField(max_length=64, blank=True)
+    destinations = models.JSONField(default=list)
+    queued_export_ms = models.BigIntegerField(null=True)
+    export_ms = models.BigIntegerField(null=True)
+    queued_store_ms = models.BigIntegerField(null=True)
+    store_ms = models.BigIntegerField(null=True)
+    duration_ms = models.BigIntegerField(null=True)
+    origin = models.CharField(max_length=40, blank=True)
+    warnings = models.JSONField(default=list)
+    row_digest = models.CharField(max_length=64)
+    vanished_at = models.DateTimeField(null=True)
+
+    objects = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        indexes = [
+            # A machine's history is read newest first.
+            models.Index(fields=["machine", "-sort_at"], name="backup_machine_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.machine} {self.sort_at:%Y-%m-%d %H:%M}"
+
+
+class Destination(models.Model):
+    """Where backups lie (API reference, 14.1). Shared infrastructure: a tenant sees what it was granted."""
+
+    guid = models.CharField(max_length=64, unique=True)
+    name = models.TextField()
+    type = models.CharField(max_length=40, blank=True)
+    is_default = models.BooleanField(default=False)
+    capacity = models.BigIntegerField(null=True)
+    used = models.BigIntegerField(null=True)
+    seen_at = models.DateTimeField()
+    vanished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

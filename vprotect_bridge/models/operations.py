@@ -1,0 +1,198 @@
+"""Wishes and what became of them. One row is outbox, idempotency record and audit anchor in one."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django_scopes import ScopedManager
+
+from tenants.models import Tenant
+from tenants.uuid7 import uuid7
+from vprotect_bridge.models.mirror import Machine
+
+
+class Operation(models.Model):
+    """Everything that changes vProtect (docs/submit-protocol.md).
+
+    `submission` is what we know of our own sending; `phase` and `outcome` are what upstream says of the work.
+    A trigger allows only these moves of `submission`, and counts `version` at every change:
+
+        pending   → sending · accepted (found upstream before sending) · rejected · expired · cancelled · needs_attention
+        sending   → accepted · rejected · pending (proved not sent) · uncertain
+        uncertain → accepted · pending (proved absent) · needs_attention
+        needs_attention → accepted · pending · rejected (an operator's decision)
+    """
+
+    class Kind(models.TextChoices):
+        BACKUP = "backup", _("Backup")
+        RESTORE = "restore", _("Restore")
+
+    class Submission(models.TextChoices):
+        PENDING = "pending", _("waiting to be sent")
+        SENDING = "sending", _("being sent")
+        UNCERTAIN = "uncertain", _("being checked")
+        ACCEPTED = "accepted", _("accepted")
+        REJECTED = "rejected", _("refused")
+        EXPIRED = "expired", _("expired")
+        CANCELLED = "cancelled", _("cancelled")
+        NEEDS_ATTENTION = "needs_attention", _("needs attention")
+
+    class Phase(models.TextChoices):
+        """Where the work is; EXPORT and STORE are one story (API reference, 7.4)."""
+
+        NONE = "", ""
+        QUEUED = "queued", _("waiting in line")
+        EXPORTING = "exporting", _("reading the machine")
+        BETWEEN = "between", _("preparing to store")
+        STORING = "storing", _("storing")
+        CHECKING = "checking", _("checking the result")
+
+    class Outcome(models.TextChoices):
+        OPEN = "", ""
+        SUCCEEDED = "succeeded", _("Succeeded")
+        PARTIAL = "partial", _("Succeeded with warnings")
+        FAILED = "failed", _("Failed")
+        CANCELLED = "cancelled", _("Cancelled")
+        REFUSED = "refused", _("Refused")
+        MISSED = "missed", _("Missed its window")
+
+    UNRESOLVED = (Submission.SENDING, Submission.UNCERTAIN)
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="operations")
+    kind = models.CharField(max_length=10, choices=Kind)
+    machine = models.ForeignKey(Machine, models.PROTECT, related_name="operations")
+    subject_guid = models.CharField(max_length=64)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    client_key = models.UUIDField(default=uuid.uuid4)
+    is_bulk = models.BooleanField(default=False)
+    correlation_id = models.CharField(max_length=32, default="-")
+    request = models.JSONField()
+    marker_ws_ms = models.BigIntegerField()
+    marker_we_ms = models.BigIntegerField()
+    deadline_at = models.DateTimeField()
+
+    submission = models.CharField(max_length=16, choices=Submission, default=Submission.PENDING)
+    fence = models.BigIntegerField(default=0)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(null=True)
+    uncertain_at = models.DateTimeField(null=True)
+    absent_seen = models.PositiveSmallIntegerField(default=0)
+    absent_at = models.DateTimeField(null=True)
+    baseline = models.JSONField(default=list)
+    adopted = models.BooleanField(default=False)
+
+    task_guid = models.CharField(max_length=64, null=True)  # noqa: DJ001 — unique where known
+    backup_guid = models.CharField(max_length=64, blank=True)
+    phase = models.CharField(max_length=12, choices=Phase, blank=True, default=Phase.NONE)
+    outcome = models.CharField(max_length=12, choices=Outcome, blank=True, default=Outcome.OPEN)
+    progress = models.PositiveSmallIntegerField(default=0)
+    place_in_line = models.PositiveIntegerField(null=True)
+    made_type = models.CharField(max_length=40, blank=True)
+    user_message = models.TextField(blank=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    followed_at = models.DateTimeField(null=True)
+    version = models.BigIntegerField(default=1)
+
+    objects = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        constraints = [
+            # A double click, a re-post and the back button all mean the same wish.
+            models.UniqueConstraint(fields=["tenant", "client_key"], name="one_operation_per_click"),
+            # One unfinished operation per machine and kind.
+            models.UniqueConstraint(
+                fields=["subject_guid", "kind"],
+                condition=Q(outcome=""),
+                name="one_open_operation_per_machine",
+            ),
+            # At most one unresolved send per machine: an unknown matching task can only be ours.
+            models.UniqueConstraint(
+                fields=["subject_guid", "kind"],
+                condition=Q(submission__in=["sending", "uncertain"]),
+                name="one_unresolved_send_per_machine",
+            ),
+            models.UniqueConstraint(fields=["subject_guid", "marker_ws_ms", "marker_we_ms"], name="marker_is_unique"),
+            models.UniqueConstraint(fields=["task_guid"], name="one_operation_per_task"),
+            models.CheckConstraint(condition=Q(progress__lte=100), name="progress_is_percent"),
+        ]
+        indexes = [
+            # Workers claim what is due; almost all rows are finished.
+            models.Index(fields=["next_at"], name="operation_due", condition=Q(submission="pending")),
+            models.Index(fields=["submission"], name="operation_open", condition=Q(outcome="")),
+            # Activity and a machine's page read newest first.
+            models.Index(fields=["tenant", "-created_at"], name="operation_tenant_newest"),
+            models.Index(fields=["machine", "-created_at"], name="operation_machine_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} of {self.machine}"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.outcome != self.Outcome.OPEN
+
+
+class OperationEvent(models.Model):
+    """What the machine did, step by step; for operators. `detail` may hold upstream's original words."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="+")
+    operation = models.ForeignKey(Operation, models.CASCADE, related_name="events")
+    at = models.DateTimeField(default=timezone.now)
+    moved_from = models.CharField(max_length=20, blank=True)
+    moved_to = models.CharField(max_length=20)
+    fence = models.BigIntegerField(default=0)
+    detail = models.TextField(blank=True)
+
+    objects = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        indexes = [models.Index(fields=["operation", "at"], name="event_operation")]
+
+    def __str__(self) -> str:
+        return f"{self.moved_from} → {self.moved_to}"
+
+
+class Question(models.Model):
+    """What only vProtect knows now, asked by a page and answered by a worker. `answer` None = not yet."""
+
+    class Kind(models.TextChoices):
+        USABLE_DESTINATIONS = "usable_destinations", "destinations usable for a machine"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=30, choices=Kind)
+    machine = models.ForeignKey(Machine, models.CASCADE, related_name="+")
+    asked_at = models.DateTimeField(default=timezone.now)
+    answered_at = models.DateTimeField(null=True)
+    answer = models.JSONField(null=True)
+    failed = models.BooleanField(default=False)
+
+    objects = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        indexes = [
+            models.Index(fields=["asked_at"], name="question_open", condition=Q(answered_at__isnull=True)),
+            models.Index(fields=["machine", "kind", "-asked_at"], name="question_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.machine}"
