@@ -12,7 +12,7 @@ TABLES = {
         operator="SELECT",
         worker=EVERYTHING,
         rows="guid IN (SELECT g.guid FROM tenants_grant g"
-        f" WHERE g.kind = 'destination' AND g.tenant_id = {CURRENT_TENANT})",  # noqa: S608 — constants only
+        f" WHERE g.kind = 'destination' AND g.tenant_id = {CURRENT_TENANT})",
     ),
     "vprotect_bridge_operation": tenant_owned(web="SELECT, INSERT", operator="SELECT, INSERT, UPDATE"),
     # Events may hold vProtect's original words, with names of other people's infrastructure: not for web.

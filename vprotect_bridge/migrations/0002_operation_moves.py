@@ -23,6 +23,7 @@ class Migration(migrations.Migration):
                     'pending>cancelled', 'pending>needs_attention',
                     'sending>accepted', 'sending>rejected', 'sending>pending', 'sending>uncertain',
                     'uncertain>accepted', 'uncertain>pending', 'uncertain>needs_attention',
+                    'accepted>needs_attention',
                     'needs_attention>accepted', 'needs_attention>pending', 'needs_attention>rejected'
                 ])) THEN
                     RAISE EXCEPTION 'operation % cannot move from % to %', OLD.id, OLD.submission, NEW.submission;

@@ -22,9 +22,11 @@ class Operation(models.Model):
     `submission` is what we know of our own sending; `phase` and `outcome` are what upstream says of the work.
     A trigger allows only these moves of `submission`, and counts `version` at every change:
 
-        pending   → sending · accepted (found upstream before sending) · rejected · expired · cancelled · needs_attention
+        pending   → sending · accepted (found upstream before sending) · rejected · expired · cancelled
+                    · needs_attention
         sending   → accepted · rejected · pending (proved not sent) · uncertain
         uncertain → accepted · pending (proved absent) · needs_attention
+        accepted  → needs_attention (a second task with its marker appeared)
         needs_attention → accepted · pending · rejected (an operator's decision)
     """
 
@@ -82,6 +84,7 @@ class Operation(models.Model):
     fence = models.BigIntegerField(default=0)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_at = models.DateTimeField(default=timezone.now)
+    claimed_at = models.DateTimeField(null=True)
     sent_at = models.DateTimeField(null=True)
     uncertain_at = models.DateTimeField(null=True)
     absent_seen = models.PositiveSmallIntegerField(default=0)
@@ -131,6 +134,8 @@ class Operation(models.Model):
             # Workers claim what is due; almost all rows are finished.
             models.Index(fields=["next_at"], name="operation_due", condition=Q(submission="pending")),
             models.Index(fields=["submission"], name="operation_open", condition=Q(outcome="")),
+            # Whose turn it is: the tenant served longest ago.
+            models.Index(fields=["tenant", "-claimed_at"], name="operation_tenant_turn"),
             # Activity and a machine's page read newest first.
             models.Index(fields=["tenant", "-created_at"], name="operation_tenant_newest"),
             models.Index(fields=["machine", "-created_at"], name="operation_machine_newest"),
