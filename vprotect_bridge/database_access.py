@@ -2,6 +2,11 @@
 
 from tenants.database_roles import CURRENT_TENANT, EVERYTHING, Access, tenant_owned
 
+_GRANTED = (
+    "guid IN (SELECT g.guid FROM tenants_grant g"  # noqa: S608 — constants only
+    f" WHERE g.kind = 'destination' AND g.tenant_id = {CURRENT_TENANT})"
+)
+
 TABLES = {
     "vprotect_bridge_machine": tenant_owned(
         web="SELECT, UPDATE (details_wanted_at, backups_wanted_at)", operator="SELECT, UPDATE"
@@ -11,8 +16,7 @@ TABLES = {
         web="SELECT",
         operator="SELECT",
         worker=EVERYTHING,
-        rows="guid IN (SELECT g.guid FROM tenants_grant g"
-        f" WHERE g.kind = 'destination' AND g.tenant_id = {CURRENT_TENANT})",
+        rows=_GRANTED,
     ),
     "vprotect_bridge_operation": tenant_owned(web="SELECT, INSERT", operator="SELECT, INSERT, UPDATE"),
     # Events may hold vProtect's original words, with names of other people's infrastructure: not for web.
