@@ -73,13 +73,13 @@ def _statements(table: str, access: Access) -> list[sql.Composable]:
         statements.append(sql.SQL("REVOKE ALL ON {} FROM {}").format(name, who))
         if rights:
             # Rights and conditions are constants of the code, not values.
-            statements.append(sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(rights), name, who))  # type: ignore[arg-type]
+            statements.append(sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(rights), name, who))
     for policy in ("web_rows", "all_rows"):
         statements.append(sql.SQL("DROP POLICY IF EXISTS {} ON {}").format(sql.Identifier(policy), name))
     if access.rows is None:
         statements.append(sql.SQL("ALTER TABLE {} DISABLE ROW LEVEL SECURITY").format(name))
         return statements
-    rows = sql.SQL(access.rows)  # type: ignore[arg-type]
+    rows = sql.SQL(access.rows)
     return [
         *statements,
         sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY").format(name),

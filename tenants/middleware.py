@@ -32,11 +32,11 @@ class TenantMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request.tenant = request.membership = None  # type: ignore[attr-defined]
         address = TENANT_ADDRESS.match(request.path_info)
-        if address is None or not request.user.is_authenticated:  # type: ignore[attr-defined]
+        if address is None or not request.user.is_authenticated:
             # Nothing is shown without a person: LoginRequiredMiddleware sends them to the login.
             return self.get_response(request)
         with transaction.atomic():
-            membership = _membership(request, address["slug"])
+            membership = _membership(request.user.pk, address["slug"])
             request.membership = membership  # type: ignore[attr-defined]
             if membership is None:
                 return self.get_response(request)
@@ -51,11 +51,11 @@ class TenantMiddleware:
             raise Http404
 
 
-def _membership(request: HttpRequest, slug: str) -> Membership | None:
+def _membership(user_id: int, slug: str) -> Membership | None:
     """Reads the membership and sets the tenant for row-level security; for nobody, sets none."""
     membership = (
         Membership.objects.select_related("tenant")
-        .filter(user=request.user, tenant__slug=slug, tenant__is_active=True)
+        .filter(user_id=user_id, tenant__slug=slug, tenant__is_active=True)
         .first()
     )
     with connection.cursor() as cursor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from zoneinfo import available_timezones
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
@@ -43,9 +43,9 @@ class User(AbstractUser):
     name = models.CharField(_("name"), max_length=120, blank=True)
 
     USERNAME_FIELD = "email"
-    REQUIRED_FIELDS: list[str] = []
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
 
-    objects = UserManager()  # type: ignore[assignment,misc]
+    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
 
     class Meta:
         constraints = [models.UniqueConstraint(Lower("email"), name="user_email_any_case")]
@@ -125,7 +125,7 @@ class Claim(models.Model):
     value = models.CharField(max_length=255)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects = ScopedManager(tenant="tenant")
+    objects: ClassVar[models.Manager[Claim]] = ScopedManager(tenant="tenant")
     across_tenants = models.Manager()
 
     class Meta:
@@ -150,7 +150,7 @@ class Grant(models.Model):
     guid = models.CharField("GUID", max_length=64, validators=[guid_validator])
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects = ScopedManager(tenant="tenant")
+    objects: ClassVar[models.Manager[Grant]] = ScopedManager(tenant="tenant")
     across_tenants = models.Manager()
 
     class Meta:
@@ -179,7 +179,7 @@ class AuditEntry(models.Model):
     correlation_id = models.CharField(max_length=32)
     at = models.DateTimeField(auto_now_add=True)
 
-    objects = ScopedManager(tenant="tenant")
+    objects: ClassVar[models.Manager[AuditEntry]] = ScopedManager(tenant="tenant")
     across_tenants = models.Manager()
 
     class Meta:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django_scopes import ScopedManager
@@ -71,7 +73,7 @@ class Machine(models.Model):
     changed_at = models.DateTimeField()
     vanished_at = models.DateTimeField(null=True)
 
-    objects = ScopedManager(tenant="tenant")
+    objects: ClassVar[models.Manager[Machine]] = ScopedManager(tenant="tenant")
     across_tenants = models.Manager()
 
     class Meta:
@@ -132,7 +134,7 @@ class Backup(models.Model):
     row_digest = models.CharField(max_length=64)
     vanished_at = models.DateTimeField(null=True)
 
-    objects = ScopedManager(tenant="tenant")
+    objects: ClassVar[models.Manager[Backup]] = ScopedManager(tenant="tenant")
     across_tenants = models.Manager()
 
     class Meta:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -105,7 +106,7 @@ class Operation(models.Model):
     followed_at = models.DateTimeField(null=True)
     version = models.BigIntegerField(default=1)
 
-    objects = ScopedManager(tenant="tenant")
+    objects: ClassVar[models.Manager[Operation]] = ScopedManager(tenant="tenant")
     across_tenants = models.Manager()
 
     class Meta:
@@ -161,7 +162,7 @@ class OperationEvent(models.Model):
     fence = models.BigIntegerField(default=0)
     detail = models.TextField(blank=True)
 
-    objects = ScopedManager(tenant="tenant")
+    objects: ClassVar[models.Manager[OperationEvent]] = ScopedManager(tenant="tenant")
     across_tenants = models.Manager()
 
     class Meta:
@@ -188,7 +189,7 @@ class Question(models.Model):
     answer = models.JSONField(null=True)
     failed = models.BooleanField(default=False)
 
-    objects = ScopedManager(tenant="tenant")
+    objects: ClassVar[models.Manager[Question]] = ScopedManager(tenant="tenant")
     across_tenants = models.Manager()
 
     class Meta:

@@ -1,0 +1,44 @@
+# Needs Python 3.11 with pip, and make; everything else comes from the locked requirements.
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+# A throwaway environment for checks that read the production settings but serve nobody.
+CHECK_ENVIRONMENT := PORTAL_PROCESS=migrations SECRET_KEY=only-for-checks-$$(head -c 32 /dev/urandom | base64 | tr -d '/+=') \
+	DATABASE_URL=postgres://nobody@localhost/nowhere REDIS_URL=redis://localhost:1/0 PORTAL_URL=https://portal.example
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.venv/ready: requirements/bootstrap.lock requirements/dev.lock
+	@# --without-pip: Debian's Python comes without ensurepip.
+	$(PYTHON) -m venv --without-pip .venv
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --require-hashes -r requirements/bootstrap.lock
+	$(BIN)/uv pip sync --quiet --require-hashes requirements/dev.lock
+	@touch $@
+
+.PHONY: test
+test: .venv/ready ## run every test
+	$(BIN)/python -m pytest -n 2
+
+.PHONY: lint
+lint: .venv/ready ## check style, types, imports, migrations and production settings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(CHECK_ENVIRONMENT) $(BIN)/mypy
+	$(CHECK_ENVIRONMENT) $(BIN)/lint-imports
+	$(CHECK_ENVIRONMENT) $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(CHECK_ENVIRONMENT) $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+.PHONY: format
+format: .venv/ready ## put the code into its one format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: lock
+lock: .venv/ready ## renew the locked requirements
+	for name in bootstrap production dev; do \
+		$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header \
+			-o requirements/$$name.lock requirements/$$name.in; done
