@@ -1,0 +1,78 @@
+"""The fixed cast and the roles of the database; every test says who asks and as which role."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from tenants.models import Membership, Role, Tenant, User
+from vprotect_bridge.models import Machine, Operation
+
+AsRole = Callable[..., AbstractContextManager[None]]
+
+
+@pytest.fixture
+def as_role(db: None) -> AsRole:
+    """`with as_role("portal_web", tenant):` — what PostgreSQL lets this role do while the tenant is set."""
+
+    @contextmanager
+    def take(role: str, tenant: Tenant | None = None) -> Iterator[None]:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('app.tenant', %s, true)", [str(tenant.pk) if tenant else ""])
+            cursor.execute(f"SET LOCAL ROLE {role}")
+            yield
+            cursor.execute("RESET ROLE")
+
+    return take
+
+
+@pytest.fixture
+def sunflower(db: None) -> Tenant:
+    return Tenant.objects.create(name="Sunflower", slug="sunflower")
+
+
+@pytest.fixture
+def pine(db: None) -> Tenant:
+    return Tenant.objects.create(name="Pine", slug="pine")
+
+
+@pytest.fixture
+def owner(sunflower: Tenant) -> User:
+    return person(sunflower, "owner", Role.ADMIN)
+
+
+@pytest.fixture
+def stranger(pine: Tenant) -> User:
+    return person(pine, "stranger", Role.ADMIN)
+
+
+def person(tenant: Tenant, name: str, role: str) -> User:
+    user = User.objects.create_user(f"{name}@{tenant.slug}.example", "a password for tests")
+    Membership.objects.create(user=user, tenant=tenant, role=role)
+    return user
+
+
+def machine_of(tenant: Tenant | None, guid: str = "vm-1") -> Machine:
+    now = timezone.now()
+    return Machine.across_tenants.create(
+        guid=guid, name=f"machine {guid}", tenant=tenant, row_digest="", first_seen_at=now, changed_at=now
+    )
+
+
+def operation_on(machine: Machine, **fields: object) -> Operation:
+    now = timezone.now()
+    request = {"backup_type": "FULL", "destination_guid": "store-1", "priority": 50}
+    return Operation.across_tenants.create(
+        tenant=machine.tenant,
+        kind=Operation.Kind.BACKUP,
+        machine=machine,
+        subject_guid=machine.guid,
+        request=request,
+        marker_ws_ms=int(now.timestamp() * 1000),
+        marker_we_ms=int((now + timedelta(hours=6)).timestamp() * 1000),
+        deadline_at=now + timedelta(hours=5),
+        **fields,
+    )
