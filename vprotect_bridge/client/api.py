@@ -1,0 +1,193 @@
+"""One short method for each call that the portal makes. All raise `UpstreamError`s only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from vprotect_bridge.client.dialects import DIALECTS, ExportRequest
+from vprotect_bridge.client.errors import BadAnswer
+from vprotect_bridge.client.transport import Transport
+from vprotect_bridge.client.types import (
+    GUID,
+    Backup,
+    Destination,
+    Listing,
+    Malformed,
+    Project,
+    Reference,
+    Task,
+    VirtualMachine,
+)
+
+__all__ = ["ExportAnswer", "ExportRequest", "VProtect"]
+
+T = TypeVar("T")
+PAGE_SIZE = 500
+MOST_PAGES = 1000
+
+
+@dataclass(frozen=True)
+class ExportAnswer:
+    task: Task
+
+
+class VProtect:
+    def __init__(self, transport: Transport, dialect: str = "classic") -> None:
+        self.transport = transport
+        self._dialect = DIALECTS[dialect]
+
+    def list_virtual_machines(self, *, tenantid: str | None = None) -> Listing[VirtualMachine]:
+        """Every machine of the inventory, also those that are gone (API reference, 5.1).
+
+        `tenantid` is sent in the dialect's spelling and proves nothing: an unknown filter is ignored (20, trap 1).
+        """
+        filters = {self._dialect.tenant_filter: tenantid} if tenantid is not None else {}
+        return self._pages("/virtual-machines", filters, VirtualMachine.from_json)
+
+    def get_virtual_machine(self, guid: str) -> VirtualMachine:
+        return _one(self.transport.get(f"/virtual-machines/{_checked(guid)}").data, VirtualMachine.from_json)
+
+    def list_tasks(
+        self,
+        *,
+        protected_entity: str | None = None,
+        backup: str | None = None,
+        schedule: str | None = None,
+        state: str | None = None,
+        type: str | None = None,
+        tenant_id: str | None = None,
+    ) -> Listing[Task]:
+        """Tasks by every filter that the guide names, filtered again by us (guide, "Progress monitoring").
+
+        The machine is sent in both spellings, since the wrong one returns all tasks (API reference, 20, trap 5).
+        """
+        filters = {
+            "protectedEntity": protected_entity,
+            "protected-entity": protected_entity,
+            "backup": backup,
+            "schedule": schedule,
+            "state": state,
+            "type": type,
+            "tenantId": tenant_id,
+        }
+        listing = self._pages("/tasks", {k: v for k, v in filters.items() if v is not None}, Task.from_json)
+        kept = tuple(
+            task
+            for task in listing.items
+            if _refers(task.protected_entity, protected_entity)
+            and _refers(task.backup, backup)
+            and state in {None, task.state}
+            and type in {None, task.type}
+        )
+        return Listing(kept, listing.complete, listing.dropped)
+
+    def get_task(self, guid: str) -> Task:
+        return _one(self.transport.get(f"/tasks/{_checked(guid)}").data, Task.from_json)
+
+    def list_backups(self, *, protected_entity: str) -> Listing[Backup]:
+        """A machine's history (guide, "Browsing backup history"), filtered again by us."""
+        listing = self._pages("/backups/", {"protected-entity": protected_entity}, Backup.from_json)
+        kept = tuple(backup for backup in listing.items if _refers(backup.protected_entity, protected_entity))
+        return Listing(kept, listing.complete, listing.dropped)
+
+    def get_backup(self, guid: str) -> Backup:
+        return _one(self.transport.get(f"/backups/{_checked(guid)}").data, Backup.from_json)
+
+    def list_destinations(self) -> Listing[Destination]:
+        return self._pages("/backup-destinations", {}, Destination.from_json)
+
+    def usable_destinations(self, vm_guids: list[str]) -> Listing[Destination]:
+        """Destinations usable for all of these machines: a query disguised as POST (API reference, 14.2)."""
+        answer = self.transport.post("/backup-destinations/usable-for-vms", [{"guid": guid} for guid in vm_guids])
+        return _listing(answer.data, Destination.from_json, complete=True)
+
+    def list_projects(self) -> Listing[Project]:
+        return self._pages("/projects", {}, Project.from_json)
+
+    def export(self, request: ExportRequest) -> ExportAnswer:
+        """Starts a backup of one machine (guide, "Performing backup of a VM").
+
+        Raises `BadAnswer` when the answer does not name exactly one EXPORT task of this machine: it was most likely
+        made all the same.
+        """
+        answer = self.transport.post("/tasks/export", self._dialect.export_body(request))
+        rows = _rows_of_tasks(answer.data)
+        if len(rows) != 1:
+            raise BadAnswer(f"the answer names {len(rows)} tasks", status=answer.status)
+        task = _one(rows[0], Task.from_json)
+        if task.type not in {"EXPORT", ""} or not _refers(task.protected_entity, request.vm_guid):
+            raise BadAnswer("the answer is about another task", status=answer.status)
+        return ExportAnswer(task)
+
+    def cancel_task(self, guid: str) -> None:
+        """Asks a task to stop (API reference, 6.8); it does so at its next safe point."""
+        body = {"state": {"name": "CANCELLED"}, "statusInfo": "Canceled by user"}
+        self.transport.put(f"/tasks/{_checked(guid)}/state", body)
+
+    def _pages(self, path: str, filters: dict[str, str], read: Callable[[Any], T]) -> Listing[T]:
+        """Walks the pages until the total is reached or a page brings nothing new.
+
+        So a server that ignores paging, or has a page size of its own, is read to its end as well. An empty 200
+        without `[]` proves nothing: the listing is then not complete (API reference, 3.7).
+        """
+        rows: list[Any] = []
+        seen: set[str] = set()
+        for page in range(MOST_PAGES):
+            answer = self.transport.get(path, {**filters, "page": page, "size": PAGE_SIZE})
+            if answer.data is None and page == 0:
+                return Listing((), complete=answer.status == 204)
+            if not isinstance(answer.data, list | None):
+                raise BadAnswer("a list was expected", status=answer.status)
+            new = [row for row in answer.data or [] if _key(row) not in seen]
+            seen.update(key for row in new if (key := _key(row)))
+            rows += new
+            is_all = answer.total is not None and len(rows) >= answer.total
+            if is_all or not new:
+                return _listing(rows, read, complete=is_all or answer.total is None)
+        return _listing(rows, read, complete=False)
+
+
+def _listing(rows: Any, read: Callable[[Any], T], *, complete: bool) -> Listing[T]:
+    if rows is None:
+        return Listing((), complete=False)
+    if not isinstance(rows, list):
+        raise BadAnswer("a list was expected")
+    items, dropped = [], 0
+    for row in rows:
+        try:
+            items.append(read(row))
+        except Malformed:
+            dropped += 1
+    return Listing(tuple(items), complete, dropped)
+
+
+def _one(row: Any, read: Callable[[Any], T]) -> T:
+    try:
+        return read(row)
+    except Malformed as error:
+        raise BadAnswer(str(error)) from error
+
+
+def _rows_of_tasks(data: Any) -> list[Any]:
+    """The four shapes of an answer: array, object, batch, empty (API reference, 6.3)."""
+    if isinstance(data, list):
+        return data
+    if isinstance(data, dict):
+        return data["tasks"] if isinstance(data.get("tasks"), list) else [data]
+    return []
+
+
+def _refers(reference: Reference | None, guid: str | None) -> bool:
+    return guid is None or (reference is not None and reference.guid == guid)
+
+
+def _key(row: Any) -> str:
+    return str(row.get("guid", "")) if isinstance(row, dict) else ""
+
+
+def _checked(guid: str) -> str:
+    if not GUID.fullmatch(guid):
+        raise ValueError("not a GUID")
+    return guid

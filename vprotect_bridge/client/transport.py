@@ -1,0 +1,320 @@
+"""Speaks HTTP to vProtect: session, login, deadline, and what an answer proves. Nothing else sees a raw response.
+
+Every call has a connection of its own and no retries of the library's: a reused connection and a hidden retry both
+make a POST ambiguous.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from vprotect_bridge.client.errors import (
+    Ambiguous,
+    BadAnswer,
+    BadCredentials,
+    LoginPaused,
+    NotFound,
+    NotSent,
+    Rejected,
+    TooManyRequests,
+    Unauthorized,
+    UpstreamError,
+)
+
+logger = logging.getLogger(__name__)
+
+Cookies = dict[str, str]
+MOST_BYTES = 64 * 1024 * 1024
+MOST_BYTES_OF_A_POST = 1024 * 1024
+CONNECT_SECONDS = 5.0
+
+correlation_header: contextvars.ContextVar[str] = contextvars.ContextVar("correlation_header", default="")
+
+
+class SessionStore(Protocol):
+    """Where the one session is kept, for all processes together."""
+
+    def cookies(self) -> tuple[int, Cookies | None]:
+        """The session's generation and cookies; None = nobody has logged in yet."""
+
+    def login(self, seen_generation: int, do_login: Callable[[], Cookies]) -> tuple[int, Cookies]:
+        """Logs in unless somebody else did since `seen_generation`; one login at a time.
+
+        Raises `LoginPaused` while the breaker is open, `BadCredentials` when this login was refused.
+        """
+
+
+def login_pause(refused: int) -> float:
+    """Seconds without a login after `refused` refusals in a row: a locked account is worse than a pause."""
+    return min(60.0 * 2 ** (refused - 1), 3600.0)
+
+
+class MemorySessionStore:
+    """A session for one process: tools and tests."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._generation = 0
+        self._cookies: Cookies | None = None
+        self._refused = 0
+        self._paused_until = 0.0
+
+    def cookies(self) -> tuple[int, Cookies | None]:
+        return self._generation, self._cookies
+
+    def login(self, seen_generation: int, do_login: Callable[[], Cookies]) -> tuple[int, Cookies]:
+        with self._lock:
+            if self._cookies is not None and self._generation != seen_generation:
+                return self._generation, self._cookies
+            if time.monotonic() < self._paused_until:
+                raise LoginPaused("a login was refused lately")
+            try:
+                self._cookies = do_login()
+            except BadCredentials:
+                self._refused += 1
+                self._paused_until = time.monotonic() + login_pause(self._refused)
+                raise
+            self._generation, self._refused = self._generation + 1, 0
+            return self._generation, self._cookies
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A 2xx answer. `data` is the parsed JSON, None for an empty body; `total` is X-Total-Count where sent."""
+
+    status: int
+    data: Any
+    total: int | None
+
+
+class Transport:
+    """Calls below `<base_url>/api`. `timeout` is the overall deadline of a call, in seconds."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        ca_file: str | None,
+        sessions: SessionStore,
+        credentials: Callable[[], tuple[str, str]],
+        timeout: float = 20.0,
+        allow_http: bool = False,
+    ) -> None:
+        if not base_url.startswith("https://") and not (allow_http and base_url.startswith("http://")):
+            raise ValueError(f"{base_url!r} does not start with https://")
+        self._api = base_url.rstrip("/") + "/api"
+        self._verify: str | bool = ca_file or True
+        self._sessions = sessions
+        self._credentials = credentials
+        self._timeout = timeout
+        self.clock_skew_ms: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<Transport {self._api}>"
+
+    def get(self, path: str, params: dict[str, Any] | None = None) -> Answer:
+        return self._call("GET", path, params=params)
+
+    def put(self, path: str, body: Any) -> Answer:
+        return self._call("PUT", path, body=body)
+
+    def post(self, path: str, body: Any) -> Answer:
+        """One POST; a 401 was not processed and is repeated once after a login, nothing else ever is."""
+        return self._call("POST", path, body=body)
+
+    def _call(self, method: str, path: str, *, params: dict[str, Any] | None = None, body: Any = None) -> Answer:
+        generation, cookies = self._sessions.cookies()
+        if cookies is None:
+            generation, cookies = self._sessions.login(generation, self._login)
+        answer = self._once(method, path, params, body, cookies)
+        if answer.status_code == 401:
+            _, cookies = self._sessions.login(generation, self._login)
+            answer = self._once(method, path, params, body, cookies)
+        return _read(answer)
+
+    def _login(self) -> Cookies:
+        """Guide, "Login": POST the credentials, keep all cookies."""
+        login, password = self._credentials()
+        answer = self._once("POST", "/session/login", None, {"login": login, "password": password}, {})
+        if answer.status_code in {400, 401, 403}:
+            raise BadCredentials("vProtect refused the login of the service account", status=answer.status_code)
+        if not answer.ok or not answer.cookies:
+            raise Ambiguous("the login was answered without a session", status=answer.status_code)
+        return answer.cookies.get_dict()
+
+    def _once(self, method: str, path: str, params: Any, body: Any, cookies: Cookies) -> _Received:
+        began = time.monotonic()
+        opened: list[socket.socket] = []
+        token = _opened_sockets.set(opened)
+        try:
+            with _deadline(self._timeout, opened), _http() as http:
+                response = http.request(
+                    method,
+                    self._api + path,
+                    params=params,
+                    json=body,
+                    cookies=cookies,
+                    headers=_headers(),
+                    timeout=(min(CONNECT_SECONDS, self._timeout), self._timeout),
+                    verify=self._verify,
+                    allow_redirects=False,
+                    stream=True,
+                )
+                received = _Received(response, MOST_BYTES_OF_A_POST if method == "POST" else MOST_BYTES)
+        except (requests.RequestException, OSError) as error:
+            # Before a connection stood nothing can have been sent; after, anything may have been.
+            kind = Ambiguous if opened else NotSent
+            raise kind(f"{method} {path}: {type(error).__name__}") from error
+        finally:
+            _opened_sockets.reset(token)
+        milliseconds = (time.monotonic() - began) * 1000
+        logger.info("vProtect %s %s → %s in %.0f ms", method, path, received.status_code, milliseconds)
+        self._note_clock(received.headers.get("Date"))
+        return received
+
+    def _note_clock(self, date: str | None) -> None:
+        try:
+            theirs = parsedate_to_datetime(date or "").timestamp()
+        except ValueError:
+            return
+        self.clock_skew_ms = int((theirs - time.time()) * 1000)
+
+
+class _Received:
+    """A response read to its end, or to the limit."""
+
+    def __init__(self, response: requests.Response, most_bytes: int) -> None:
+        self.status_code, self.headers, self.ok = response.status_code, response.headers, response.ok
+        self.cookies = response.cookies
+        self.body = b""
+        chunks, size = [], 0
+        for chunk in response.iter_content(65536):
+            size += len(chunk)
+            if size > most_bytes:
+                raise BadAnswer(f"the answer is larger than {most_bytes} bytes", status=response.status_code)
+            chunks.append(chunk)
+        self.body = b"".join(chunks)
+        expected = response.headers.get("Content-Length", "")
+        if expected.isdigit() and "Content-Encoding" not in response.headers and size < int(expected):
+            raise BadAnswer("the answer was cut off", status=response.status_code)
+
+
+def _read(answer: _Received) -> Answer:
+    """Sorts an answer by what it proves (docs/submit-protocol.md, section 3)."""
+    status = answer.status_code
+    if 200 <= status < 300:
+        total = answer.headers.get("X-Total-Count", "")
+        return Answer(status, _json(answer), int(total) if total.isdigit() else None)
+    message = _message(answer)
+    if status == 401:
+        raise Unauthorized(message, status=status)
+    if status == 404:
+        raise NotFound(message, status=status)
+    if status in {400, 403, 409, 422}:
+        raise Rejected(message, status=status)
+    if status == 429:
+        after = answer.headers.get("Retry-After", "")
+        raise TooManyRequests(message, status=status, retry_after=float(after) if after.isdigit() else None)
+    raise Ambiguous(message, status=status)
+
+
+def _json(answer: _Received) -> Any:
+    if not answer.body.strip():
+        return None
+    try:
+        return json.loads(answer.body)
+    except (ValueError, RecursionError) as error:
+        raise BadAnswer("the answer is not JSON", status=answer.status_code) from error
+
+
+def _message(answer: _Received) -> str:
+    """`message`, else `error.message`, else the status (API reference, 3.9)."""
+    try:
+        body = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return f"HTTP {answer.status_code}"
+    error = body.get("error") if isinstance(body, dict) else None
+    inner = error.get("message") if isinstance(error, dict) else None
+    outer = body.get("message") if isinstance(body, dict) else None
+    return str(outer or inner or f"HTTP {answer.status_code}")[:2000]
+
+
+def _headers() -> dict[str, str]:
+    correlation = correlation_header.get()
+    return {"Accept": "application/json", **({"X-Correlation-Id": correlation} if correlation else {})}
+
+
+# ── Connections ──────────────────────────────────────────────────────────────
+
+_opened_sockets: contextvars.ContextVar[list[socket.socket]] = contextvars.ContextVar("opened_sockets")
+
+
+class _WatchedHTTP(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        _opened_sockets.get().append(self.sock)
+
+
+class _WatchedHTTPS(HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        _opened_sockets.get().append(self.sock)
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _WatchedHTTP
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _WatchedHTTPS
+
+
+@contextmanager
+def _http() -> Iterator[requests.Session]:
+    """A session for one call. `trust_env` off: neither proxies nor REQUESTS_CA_BUNDLE come from outside."""
+    with requests.Session() as session:
+        session.trust_env = False
+        adapter = HTTPAdapter(max_retries=0)
+        adapter.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        yield session
+
+
+@contextmanager
+def _deadline(seconds: float, opened: list[socket.socket]) -> Iterator[None]:
+    """Cuts the connection when time is up: a read time-out counts from the last byte, a dripping server knows."""
+
+    def cut() -> None:
+        for connection in opened:
+            try:
+                # On the plain socket, below TLS: a TLS object is not to be touched from a second thread.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+            except OSError:
+                logger.debug("the connection had ended already")
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+__all__ = ["Answer", "MemorySessionStore", "SessionStore", "Transport", "UpstreamError", "login_pause"]

@@ -1,0 +1,314 @@
+"""vProtect's objects as typed values, read tolerantly (API reference, 3.4–3.6).
+
+Absent and null members are alike; an enum is an object or a bare name, a reference an object or a bare GUID; unknown
+members and unknown names are kept or ignored, never an error. Times are aware UTC, sizes bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Generic, Self, TypeVar
+
+GUID = re.compile(r"[A-Za-z0-9-]{1,64}")
+
+TASK_TYPES = (
+    "INDEX",
+    "EXPORT",
+    "STORE",
+    "RESTORE",
+    "OLD_BACKUPS_REMOVAL",
+    "OLD_SNAPSHOTS_REMOVAL",
+    "IMPORT",
+    "MOUNT",
+    "UNMOUNT",
+    "DELETE",
+    "SNAPSHOT",
+    "SNAPSHOT_REVERSION",
+)
+FINAL_TASK_STATES = frozenset({"FINISHED", "FAILED", "CANCELLED"})
+FINAL_BACKUP_STATUSES = frozenset({"SUCCESS", "PARTIAL_SUCCESS", "FAILED", "SUCCESS_REMOVED"})
+
+T = TypeVar("T")
+
+
+class Malformed(ValueError):
+    """A row without what makes it usable, or with a GUID that is none."""
+
+
+@dataclass(frozen=True)
+class Listing(Generic[T]):
+    """Rows of a list call. Only a `complete` listing with nothing `dropped` proves that something is absent."""
+
+    items: tuple[T, ...]
+    complete: bool
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`NameAndGuid` and its relatives; `type` is an enum's name, empty where the reference has none."""
+
+    guid: str
+    name: str = ""
+    type: str = ""
+
+    @classmethod
+    def read(cls, value: Any) -> Self | None:
+        if isinstance(value, str) and GUID.fullmatch(value):
+            return cls(value)
+        if isinstance(value, dict) and isinstance(value.get("guid"), str) and GUID.fullmatch(value["guid"]):
+            return cls(value["guid"], _text(value.get("name")), _enum(value.get("type")))
+        return None
+
+
+@dataclass(frozen=True)
+class VirtualMachine:
+    """API reference, 5.1 and 5.2. `backup_up_to_date` None = no schedule known. `raw` is the row as it came."""
+
+    guid: str
+    name: str
+    uuid: str
+    present: bool
+    hv_type: str
+    hvm_type: str
+    hypervisor: Reference | None
+    hv_manager: Reference | None
+    cluster: Reference | None
+    project: Reference | None
+    tenant_id: str
+    policy: Reference | None
+    backup_up_to_date: bool | None
+    last_backup: datetime | None
+    last_successful_backup_size: int | None
+    last_successful_full_backup_size: int | None
+    warnings_present: bool
+    tags: tuple[str, ...]
+    raw: dict[str, Any]
+
+    @classmethod
+    def from_json(cls, row: Any) -> Self:
+        row = _object(row)
+        return cls(
+            guid=_guid(row),
+            name=_text(row.get("name")),
+            uuid=_text(row.get("uuid")),
+            present=row.get("present") is not False,
+            hv_type=_enum(row.get("hvType")),
+            hvm_type=_enum(row.get("hvmType")),
+            hypervisor=Reference.read(row.get("hypervisor")),
+            hv_manager=Reference.read(row.get("hvManager")),
+            cluster=Reference.read(row.get("hvCluster")),
+            project=Reference.read(row.get("project")),
+            tenant_id=_text(row.get("tenantId")),
+            policy=Reference.read(row.get("vmBackupPolicy")),
+            backup_up_to_date=_flag(row.get("backupUpToDate")),
+            last_backup=_time(row.get("lastBackup")),
+            last_successful_backup_size=_whole(row.get("lastSuccessfulBackupSize")),
+            last_successful_full_backup_size=_whole(row.get("lastSuccessfulFullBackupSize")),
+            warnings_present=row.get("warningsPresent") is True,
+            tags=_texts(row.get("tags")),
+            raw=row,
+        )
+
+
+@dataclass(frozen=True)
+class Task:
+    """API reference, 6.1. Windows are epoch milliseconds, `progress` percent and possibly fractional."""
+
+    guid: str
+    type: str
+    state: str
+    progress: float | None
+    status_info: str
+    priority: int | None
+    backup_type: str
+    window_start_ms: int | None
+    window_end_ms: int | None
+    start_time: datetime | None
+    finish_time: datetime | None
+    protected_entity: Reference | None
+    dst_protected_entity: Reference | None
+    backup: Reference | None
+    backup_destination: Reference | None
+    origin: Reference | None
+    parent_task: Reference | None
+    retry_count: int | None
+    restore_type: str
+    tenant_id: str
+
+    @classmethod
+    def from_json(cls, row: Any) -> Self:
+        row = _object(row)
+        return cls(
+            guid=_guid(row),
+            type=_enum(row.get("type")),
+            state=_enum(row.get("state")),
+            progress=_number(row.get("progress")),
+            status_info=_text(row.get("statusInfo")),
+            priority=_whole(row.get("priority")),
+            backup_type=_enum(row.get("backupType")),
+            window_start_ms=_whole(row.get("windowStart")),
+            window_end_ms=_whole(row.get("windowEnd")),
+            start_time=_time(row.get("startTime")),
+            finish_time=_time(row.get("finishTime")),
+            protected_entity=Reference.read(row.get("protectedEntity")),
+            dst_protected_entity=Reference.read(row.get("dstProtectedEntity")),
+            backup=Reference.read(row.get("backup")),
+            backup_destination=Reference.read(row.get("backupDestination")),
+            origin=Reference.read(row.get("originEntity")),
+            parent_task=Reference.read(row.get("parentTask")),
+            retry_count=_whole(row.get("retryCount")),
+            restore_type=_enum(row.get("restoreType")),
+            tenant_id=_text(row.get("tenantId")),
+        )
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Where one copy of a backup lies: a `backupLocations` entry (API reference, 8.3)."""
+
+    destination: Reference | None
+    role: str
+    status: str
+
+
+@dataclass(frozen=True)
+class Backup:
+    """API reference, 8.1. Durations are milliseconds."""
+
+    guid: str
+    status: str
+    type: str
+    status_info: str
+    backup_time: datetime | None
+    snapshot_time: datetime | None
+    size: int
+    protected_entity: Reference | None
+    parent: Reference | None
+    copies: tuple[Copy, ...]
+    queued_export_ms: int | None
+    export_ms: int | None
+    queued_store_ms: int | None
+    store_ms: int | None
+    duration_ms: int | None
+    origin: Reference | None
+    source_project: Reference | None
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def from_json(cls, row: Any) -> Self:
+        row = _object(row)
+        stats = row.get("taskTimeStats") if isinstance(row.get("taskTimeStats"), dict) else {}
+        locations = row.get("backupLocations") if isinstance(row.get("backupLocations"), list) else []
+        return cls(
+            guid=_guid(row),
+            status=_enum(row.get("status")),
+            type=_enum(row.get("type")),
+            status_info=_text(row.get("statusInfo")),
+            backup_time=_time(row.get("backupTime")),
+            snapshot_time=_time(row.get("snapshotTime")),
+            size=_whole(row.get("size")) or 0,
+            protected_entity=Reference.read(row.get("protectedEntity")),
+            parent=Reference.read(row.get("parentBackup")),
+            copies=tuple(
+                Copy(Reference.read(x.get("backupDestination")), _enum(x.get("roleType")), _enum(x.get("status")))
+                for x in locations
+                if isinstance(x, dict)
+            ),
+            queued_export_ms=_whole(stats.get("queuedExportTime")),
+            export_ms=_whole(stats.get("exportTime")),
+            queued_store_ms=_whole(stats.get("queuedStoreTime")),
+            store_ms=_whole(stats.get("storeTime")),
+            duration_ms=_whole(row.get("taskDurationTime")),
+            origin=Reference.read(row.get("originEntity")),
+            source_project=Reference.read(row.get("sourceProject")),
+            warnings=_texts(row.get("warnings")),
+        )
+
+
+@dataclass(frozen=True)
+class Destination:
+    """API reference, 14.1. `capacity` is upstream's misnamed totalAvailableSpace (20, trap 22)."""
+
+    guid: str
+    name: str
+    type: str
+    is_default: bool
+    capacity: int | None
+    used: int | None
+
+    @classmethod
+    def from_json(cls, row: Any) -> Self:
+        row = _object(row)
+        return cls(
+            guid=_guid(row),
+            name=_text(row.get("name")),
+            type=_enum(row.get("type")),
+            is_default=row.get("defaultBackupDestination") is True,
+            capacity=_whole(row.get("totalAvailableSpace")),
+            used=_whole(row.get("totalUsedSpace")),
+        )
+
+
+@dataclass(frozen=True)
+class Project:
+    """API reference, 13."""
+
+    guid: str
+    name: str
+    uuid: str
+
+    @classmethod
+    def from_json(cls, row: Any) -> Self:
+        row = _object(row)
+        return cls(_guid(row), _text(row.get("name")), _text(row.get("uuid")))
+
+
+def _object(row: Any) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise Malformed("a row is not an object")
+    return row
+
+
+def _guid(row: dict[str, Any]) -> str:
+    guid = row.get("guid")
+    if not isinstance(guid, str) or not GUID.fullmatch(guid):
+        raise Malformed("a row has no usable guid")
+    return guid
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def _enum(value: Any) -> str:
+    return _text(value.get("name")) if isinstance(value, dict) else _text(value)
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None or number != number or abs(number) > 2**62 else int(number)
+
+
+def _time(value: Any) -> datetime | None:
+    milliseconds = _whole(value)
+    if milliseconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
