@@ -106,7 +106,8 @@ def test_children_without_their_leader_are_ended_as_well(tmp_path):
 def test_somebody_else_with_the_same_number_is_left_alone(tmp_path):
     stranger = python("stranger", SLEEP, tmp_path)
     stranger.start()
-    (tmp_path / "mine.pid").write_text(json.dumps({"pid": stranger.pid, "command": ["gunicorn", "portal.wsgi"]}))
+    note = {"pid": stranger.pid, "command": ["gunicorn", "portal.wsgi"], "stop_signal": signal.SIGTERM}
+    (tmp_path / "mine.pid").write_text(json.dumps(note))
 
     python("mine", SLEEP, tmp_path).end_leftover()
 
