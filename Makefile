@@ -14,10 +14,19 @@ help: ## show this list
 
 .venv/ready: requirements/bootstrap.lock requirements/dev.lock
 	@# --without-pip: Debian's Python comes without ensurepip.
-	$(PYTHON) -m venv --without-pip .venv
-	$(PYTHON) -m pip --python $(BIN)/python install --quiet --require-hashes -r requirements/bootstrap.lock
-	$(BIN)/uv pip sync --quiet --require-hashes requirements/dev.lock
+	@echo "Installing the locked requirements into .venv …"
+	@$(PYTHON) -m venv --without-pip .venv
+	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --require-hashes -r requirements/bootstrap.lock
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes requirements/dev.lock
 	@touch $@
+
+.PHONY: demo
+demo: .venv/ready ## start everything on this machine (PORT=8000 and the two after it)
+	@PORT=$(PORT) $(BIN)/python -m demo
+
+.PHONY: demo-reset
+demo-reset: .venv/ready ## forget the demo's data
+	@$(BIN)/python -m demo reset
 
 .PHONY: test
 test: .venv/ready ## run every test

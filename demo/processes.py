@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 STOP_SECONDS = 10.0
 
@@ -40,6 +41,7 @@ class Process:
         *,
         stop_signal: int = signal.SIGTERM,
         user: int | None = None,
+        cwd: Path | None = None,
     ) -> None:
         self.name = name
         self.command = list(command)
@@ -47,6 +49,7 @@ class Process:
         self.environment = environment
         self.stop_signal = stop_signal
         self.user = user
+        self.cwd = cwd
         self._note = log.with_suffix(".pid")
         self._popen: subprocess.Popen[bytes] | None = None
 
@@ -68,13 +71,14 @@ class Process:
                 stdout=log,
                 stderr=log,
                 env=self.environment,
-                cwd="/" if self.user else None,  # another user may not enter our folder
+                cwd=self.cwd,
                 start_new_session=True,
                 user=self.user,
                 group=self.user,
                 extra_groups=None if self.user is None else [],
             )
-        self._note.write_text(json.dumps({"pid": self._popen.pid, "command": self.command}))
+        note = {"pid": self._popen.pid, "command": self.command, "stop_signal": self.stop_signal}
+        self._note.write_text(json.dumps(note))
 
     def ask_to_stop(self) -> None:
         if self._popen is not None and self._popen.poll() is None:
@@ -97,21 +101,7 @@ class Process:
     def end_leftover(self) -> None:
         """Ends what an earlier launcher started and could not end, if it is really that."""
         self.stop()
-        try:
-            note = json.loads(self._note.read_text())
-        except (OSError, ValueError):
-            return
-        leader, command = note["pid"], note["command"]
-        deadline = time.monotonic() + STOP_SECONDS
-        if leader in _living(leader, command):
-            _signal(leader, self.stop_signal)
-        while living := _living(leader, command):
-            # Children end with their leader; those that did not have nobody left to end them.
-            if leader not in living or time.monotonic() > deadline:
-                for pid in living:
-                    _signal(pid, signal.SIGKILL)
-            time.sleep(0.03)
-        self._note.unlink(missing_ok=True)
+        end_leftovers(self._note)
 
     def wait_until(self, answers: Callable[[], bool], seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -203,6 +193,35 @@ class Supervisor:
         for process in reversed(self.processes):
             process.stop(max(0.1, deadline - time.monotonic()))
         self.processes.clear()
+
+
+def end_leftovers(*notes: Path) -> None:
+    """Ends the processes that these notes name and that an earlier launcher could not end, if it is really them."""
+    found = [content for note in notes if (content := _read(note))]
+    for content in found:
+        if content["pid"] in _living(content["pid"], content["command"]):
+            _signal(content["pid"], content["stop_signal"])
+    deadline = time.monotonic() + STOP_SECONDS
+    for content in found:
+        _wait_or_kill(content["pid"], content["command"], deadline)
+    for note in notes:
+        note.unlink(missing_ok=True)
+
+
+def _read(note: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(note.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _wait_or_kill(leader: int, command: list[str], deadline: float) -> None:
+    while living := _living(leader, command):
+        # Children end with their leader; those that did not have nobody left to end them.
+        if leader not in living or time.monotonic() > deadline:
+            for pid in living:
+                _signal(pid, signal.SIGKILL)
+        time.sleep(0.03)
 
 
 def _living(leader: int, command: list[str]) -> list[int]:

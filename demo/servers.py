@@ -78,6 +78,7 @@ class PostgreSQL(_Server):
             # SIGTERM would wait for the last connection to end by itself.
             stop_signal=signal.SIGINT,
             user=self._user,
+            cwd=self._home,
         )
 
     @property
@@ -113,7 +114,8 @@ class PostgreSQL(_Server):
         command += ["--locale-provider=builtin", "--locale=C.UTF-8"]
         with Supervisor() as supervisor:
             supervisor.run(
-                Process("initdb", command, self.folder / "initdb.log", user=self._user), seconds=START_SECONDS
+                Process("initdb", command, self.folder / "initdb.log", user=self._user, cwd=self._home),
+                seconds=START_SECONDS,
             )
         making.rename(self.data)
 
