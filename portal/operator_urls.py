@@ -1,7 +1,13 @@
+"""The operator site: Django's admin, served by a process of its own on an address of its own."""
+
 from django.contrib import admin
 from django.urls import path
+from django.utils.translation import gettext_lazy as _
 
 from portal.views import health
+
+admin.site.site_title = admin.site.site_header = _("Backup portal: operators")
+admin.site.index_title = _("What the portal knows")
 
 urlpatterns = [
     path("healthz", health.process, name="healthz"),

@@ -1,0 +1,124 @@
+"""The operator site: tenants, people and what they own."""
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.db.models import Model
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models import AuditEntry, Claim, Grant, Membership, Tenant, User
+
+
+class ReadOnlyAdmin:
+    """For rows that only workers or the application itself write."""
+
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class MembershipForm(forms.ModelForm):
+    class Meta:
+        model = Membership
+        fields: ClassVar = ["user", "tenant", "role", "machine_guids"]
+        help_texts: ClassVar = {"machine_guids": _("GUIDs, separated by commas. Empty: every machine of the tenant.")}
+
+    def clean_machine_guids(self) -> list[str] | None:
+        """An empty field means no limit, not "no machine"."""
+        return self.cleaned_data["machine_guids"] or None
+
+
+class MembershipInline(admin.TabularInline):
+    model = Membership
+    form = MembershipForm
+    autocomplete_fields = ["user", "tenant"]
+    extra = 0
+
+
+class ClaimInline(admin.TabularInline):
+    model = Claim
+    extra = 0
+
+
+class GrantInline(admin.TabularInline):
+    model = Grant
+    extra = 0
+
+
+@admin.register(Tenant)
+class TenantAdmin(admin.ModelAdmin):
+    list_display = ["name", "slug", "is_active", "time_zone", "priority_cap"]
+    list_filter = ["is_active"]
+    search_fields = ["name", "slug", "claims__value"]
+    prepopulated_fields: ClassVar = {"slug": ["name"]}
+    inlines = [ClaimInline, GrantInline, MembershipInline]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """A tenant is made inactive: its history and audit stay."""
+        return False
+
+
+@admin.register(Membership)
+class MembershipAdmin(admin.ModelAdmin):
+    form = MembershipForm
+    list_display = ["user", "tenant", "role", "machine_guids"]
+    list_filter = ["role", "tenant"]
+    list_select_related = ["user", "tenant"]
+    search_fields = ["user__email", "user__name", "tenant__name"]
+    autocomplete_fields = ["user", "tenant"]
+
+
+class LowerCaseEmail(forms.ModelForm):
+    def clean_email(self) -> str:
+        return self.cleaned_data["email"].lower()
+
+
+class NewUserForm(LowerCaseEmail, AdminUserCreationForm):
+    class Meta:
+        model = User
+        fields = ("email",)
+
+
+class UserForm(LowerCaseEmail, UserChangeForm):
+    class Meta:
+        model = User
+        fields = "__all__"  # noqa: DJ007 — the fieldsets below choose
+
+
+@admin.register(User)
+class PersonAdmin(UserAdmin):
+    form = UserForm
+    add_form = NewUserForm
+    ordering = ["email"]
+    list_display = ["email", "name", "is_active", "is_staff", "last_login"]
+    list_filter = ["is_active", "is_staff", "memberships__tenant"]
+    search_fields = ["email", "name"]
+    inlines = [MembershipInline]
+    fieldsets = (
+        (None, {"fields": ["email", "password", "name", "is_active"]}),
+        (_("Operator site"), {"fields": ["is_staff", "is_superuser", "groups", "user_permissions"]}),
+        (_("Dates"), {"fields": ["last_login", "date_joined"]}),
+    )
+    add_fieldsets = ((None, {"fields": ["email", "name", "usable_password", "password1", "password2"]}),)
+    readonly_fields = ["last_login", "date_joined"]
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin, admin.ModelAdmin):
+    list_display = ["at", "tenant", "actor_name", "role", "action", "machine_name", "outcome"]
+    list_filter = ["tenant", "action", "outcome"]
+    list_select_related = ["tenant"]
+    search_fields = ["actor_name", "machine_name", "machine_guid", "correlation_id"]
+    date_hierarchy = "at"
+    ordering = ["-at"]

@@ -1,0 +1,168 @@
+"""The operator site: every page opens under the database rights of its own role and under the strict CSP."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from django.contrib import admin
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+
+from tenants.models import AuditEntry, Claim, Grant, Membership, Tenant, User
+from tests.conftest import machine_of, operation_on
+from vprotect_bridge.models import Backup, Destination, Machine, Operation, OperationEvent, UpstreamSession
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("portal.operator_urls")]
+
+PASSWORD = "a password for tests"
+
+
+@pytest.fixture
+def landscape(sunflower: Tenant, owner: User) -> None:
+    """At least one row behind every page."""
+    machine = machine_of(sunflower)
+    now = machine.changed_at
+    machine_of(None, "vm-unclaimed")
+    operation = operation_on(machine, submission="needs_attention")
+    OperationEvent.across_tenants.create(tenant=sunflower, operation=operation, moved_to="needs_attention")
+    Backup.across_tenants.create(guid="b-1", tenant=sunflower, machine=machine, status="SUCCESS", sort_at=now)
+    Destination.objects.create(guid="store-1", name="store", seen_at=now)
+    Claim.across_tenants.create(tenant=sunflower, kind=Claim.Kind.MACHINE, value="vm-1")
+    Grant.across_tenants.create(tenant=sunflower, kind=Grant.Kind.DESTINATION, guid="store-1")
+    AuditEntry.across_tenants.create(tenant=sunflower, actor_name="owner", action="backup", outcome="accepted")
+
+
+@pytest.fixture
+def operator(client: Client, landscape: None) -> Iterator[Client]:
+    User.objects.create_superuser("operator@provider.example", PASSWORD)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL ROLE portal_operator")
+        client.login(email="operator@provider.example", password=PASSWORD)
+        yield client
+        cursor.execute("SELECT current_user")
+        assert cursor.fetchone() == ("portal_operator",)
+        cursor.execute("RESET ROLE")
+
+
+def _pages() -> list[str]:
+    return [f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist" for model in admin.site._registry]
+
+
+def _is_under_the_policy(html: str) -> bool:
+    inline = re.search(r"<script(?![^>]*\b(src|type=\"application/json\"))|<style|\sstyle=|\son[a-z]+=\"", html)
+    return inline is None
+
+
+@pytest.mark.parametrize("page", ["admin:index", *_pages()])
+def test_each_page_opens(page: str, operator: Client):
+    answer = operator.get(reverse(page))
+    assert answer.status_code == 200
+    assert _is_under_the_policy(answer.content.decode())
+    assert "script-src 'self'" in answer["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    "model", [m for m in admin.site._registry if m._meta.app_label in {"tenants", "vprotect_bridge"}]
+)
+def test_each_row_opens(model: type, operator: Client):
+    row = model._default_manager.first()
+    name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+    answer = operator.get(reverse(f"{name}_change", args=[row.pk]))
+    assert answer.status_code == 200
+    assert _is_under_the_policy(answer.content.decode())
+    if admin.site._registry[model].has_add_permission(answer.wsgi_request):
+        assert operator.get(reverse(f"{name}_add")).status_code == 200
+
+
+@pytest.mark.parametrize("search", [Tenant, User, Membership, AuditEntry, Machine, Backup, Operation, Destination])
+def test_each_search_runs(search: type, operator: Client):
+    name = f"admin:{search._meta.app_label}_{search._meta.model_name}_changelist"
+    assert operator.get(reverse(name), {"q": "sun"}).status_code == 200
+
+
+def test_the_session_of_the_service_account_is_not_shown():
+    assert UpstreamSession not in admin.site._registry
+
+
+@pytest.mark.parametrize("model", [Machine, Backup, Operation, Destination, AuditEntry])
+def test_what_others_write_is_only_shown(model: type, operator: Client):
+    row = model._default_manager.first()
+    address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[row.pk])
+    assert operator.post(address, {"name": "renamed"}).status_code == 403
+
+
+def test_a_person_who_is_not_staff_stays_outside(client: Client, owner: User):
+    client.force_login(owner)
+    answer = client.get(reverse("admin:index"))
+    assert answer.status_code == 302
+    assert answer.url.startswith(reverse("admin:login"))
+
+
+def test_the_login_asks_for_an_email_address(client: Client):
+    answer = client.get(reverse("admin:login"))
+    assert "E-mail address" in answer.content.decode()
+    assert _is_under_the_policy(answer.content.decode())
+
+
+def test_a_person_is_added_with_a_small_address_and_a_password(operator: Client):
+    form = {
+        "email": "New.Person@Sunflower.example",
+        "name": "",
+        "usable_password": "true",
+        "password1": "long enough to be one",
+        "password2": "long enough to be one",
+        **_no_rows("memberships"),
+    }
+    answer = operator.post(reverse("admin:tenants_user_add"), form)
+    assert answer.status_code == 302, answer.context["errors"]
+    assert User.objects.get(email="new.person@sunflower.example").check_password("long enough to be one")
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("", None), ("vm-1,vm-2", ["vm-1", "vm-2"])])
+def test_an_empty_limit_means_every_machine(typed: str, meant: list[str] | None, owner: User, operator: Client):
+    membership = Membership.objects.get(user=owner)
+    form = {"user": owner.pk, "tenant": membership.tenant_id, "role": "member", "machine_guids": typed}
+    operator.post(reverse("admin:tenants_membership_change", args=[membership.pk]), form)
+    membership.refresh_from_db()
+    assert (membership.role, membership.machine_guids) == ("member", meant)
+
+
+def test_an_unclaimed_machine_is_claimed_with_one_click(pine: Tenant, operator: Client):
+    rows = [machine.pk for machine in Machine.across_tenants.all()]
+    address = reverse("admin:vprotect_bridge_machine_changelist")
+    operator.post(address, {"action": "claim", "tenant": pine.pk, "_selected_action": rows})
+    owned = dict(Machine.across_tenants.values_list("guid", "tenant__slug"))
+    assert owned == {"vm-1": "sunflower", "vm-unclaimed": "pine"}
+    assert Claim.across_tenants.get(tenant=pine).value == "vm-unclaimed"
+    assert AuditEntry.across_tenants.get(tenant=pine).action == "claim_machine"
+
+
+def test_unclaimed_machines_have_a_list(operator: Client):
+    answer = operator.get(reverse("admin:vprotect_bridge_machine_changelist"), {"owner": "none"})
+    assert [machine.guid for machine in answer.context["cl"].result_list] == ["vm-unclaimed"]
+
+
+@pytest.mark.parametrize(
+    ("action", "submission", "outcome"), [("send_again", "pending", ""), ("mark_not_sent", "rejected", "refused")]
+)
+def test_an_operator_decides_what_needs_attention(action: str, submission: str, outcome: str, operator: Client):
+    operation = Operation.across_tenants.get()
+    address = reverse("admin:vprotect_bridge_operation_changelist")
+    operator.post(address, {"action": action, "_selected_action": [operation.pk]})
+    operation.refresh_from_db()
+    assert (operation.submission, operation.outcome) == (submission, outcome)
+    assert operation.events.filter(moved_to=submission).exists()
+    assert AuditEntry.across_tenants.filter(action=f"operation_{submission}").exists()
+
+
+def test_a_tenant_is_never_deleted(sunflower: Tenant, operator: Client):
+    assert operator.post(reverse("admin:tenants_tenant_delete", args=[sunflower.pk])).status_code == 403
+
+
+def test_tenants_pages_are_not_on_the_operators_address(operator: Client):
+    assert operator.get("/t/sunflower/machines/").status_code == 404
+
+
+def _no_rows(prefix: str) -> dict[str, int]:
+    return {f"{prefix}-{name}": 0 for name in ("TOTAL_FORMS", "INITIAL_FORMS", "MIN_NUM_FORMS", "MAX_NUM_FORMS")}

@@ -1,0 +1,160 @@
+"""The operator site: the mirror, operations and how vProtect is. Only decisions of operators change anything."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from tenants.admin import ReadOnlyAdmin
+from tenants.correlation import correlation_id
+from tenants.models import AuditEntry, Claim, Tenant
+from vprotect_bridge.models import Backup, Destination, Machine, Operation, OperationEvent, UpstreamStatus
+
+
+def _audit(request: HttpRequest, tenant: Tenant, action: str, machine: Machine, **detail: str) -> None:
+    AuditEntry.across_tenants.create(
+        tenant=tenant,
+        actor_id=request.user.pk,
+        actor_name=str(request.user),
+        role="operator",
+        action=action,
+        machine_guid=machine.guid,
+        machine_name=machine.name,
+        detail=detail,
+        outcome="accepted",
+        address=request.META.get("REMOTE_ADDR") or None,
+        correlation_id=correlation_id.get(),
+    )
+
+
+class Ownership(admin.SimpleListFilter):
+    title = _("owner")
+    parameter_name = "owner"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("none", _("Unclaimed machines")), ("some", _("Owned machines"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() in {"none", "some"}:
+            return queryset.filter(tenant__isnull=self.value() == "none")
+        return queryset
+
+
+class ChooseTenant(ActionForm):
+    tenant = forms.ModelChoiceField(Tenant.objects.filter(is_active=True), required=False, label=_("Tenant:"))
+
+
+@admin.register(Machine)
+class MachineAdmin(ReadOnlyAdmin, admin.ModelAdmin):
+    list_display = ["name", "tenant", "owned_by", "platform", "protection", "present", "last_backup_at", "vanished_at"]
+    list_filter = [Ownership, "tenant", "platform", "protection", "present"]
+    list_select_related = ["tenant"]
+    search_fields = ["name", "guid", "uuid"]
+    ordering = ["name", "guid"]
+    action_form = ChooseTenant
+    actions = ["claim"]
+
+    def has_claim_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("tenants.add_claim")
+
+    @admin.action(description=_("Claim unclaimed machines for the tenant"), permissions=["claim"])
+    def claim(self, request: HttpRequest, queryset: QuerySet[Machine]) -> None:
+        """Machines that somebody owns are left alone: taking one away is done in the tenant's claims."""
+        chosen = request.POST.get("tenant", "")
+        tenant = Tenant.objects.filter(pk=int(chosen), is_active=True).first() if chosen.isdecimal() else None
+        if tenant is None:
+            self.message_user(request, _("Choose a tenant beside the action."), messages.ERROR)
+            return
+        machines = [machine for machine in queryset.filter(tenant=None) if self._claim(request, machine, tenant)]
+        self.message_user(request, _("%(count)d machines claimed.") % {"count": len(machines)})
+
+    @transaction.atomic
+    def _claim(self, request: HttpRequest, machine: Machine, tenant: Tenant) -> bool:
+        claim, _made = Claim.across_tenants.get_or_create(
+            kind=Claim.Kind.MACHINE, value=machine.guid, defaults={"tenant": tenant}
+        )
+        if claim.tenant_id != tenant.pk:
+            return False
+        Machine.across_tenants.filter(pk=machine.pk).update(tenant=tenant, owned_by=Machine.OwnedBy.CLAIM)
+        _audit(request, tenant, "claim_machine", machine)
+        return True
+
+
+@admin.register(Backup)
+class BackupAdmin(ReadOnlyAdmin, admin.ModelAdmin):
+    list_display = ["machine", "tenant", "status", "type", "sort_at", "size", "vanished_at"]
+    list_filter = ["status", "type", "tenant"]
+    list_select_related = ["machine", "tenant"]
+    search_fields = ["guid", "machine__name", "machine__guid"]
+    ordering = ["-sort_at"]
+
+
+class EventInline(ReadOnlyAdmin, admin.TabularInline):
+    model = OperationEvent
+    fields = ["at", "moved_from", "moved_to", "fence", "detail"]
+    ordering = ["at"]
+    extra = 0
+
+
+@admin.register(Operation)
+class OperationAdmin(ReadOnlyAdmin, admin.ModelAdmin):
+    list_display = ["created_at", "tenant", "machine", "kind", "submission", "phase", "outcome", "progress"]
+    list_filter = ["submission", "outcome", "kind", "tenant"]
+    list_select_related = ["tenant", "machine"]
+    search_fields = ["id", "machine__name", "subject_guid", "task_guid", "correlation_id"]
+    ordering = ["-created_at"]
+    inlines = [EventInline]
+    actions = ["send_again", "mark_not_sent"]
+
+    def has_decide_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("vprotect_bridge.change_operation")
+
+    @admin.action(description=_("Needs attention: send again"), permissions=["decide"])
+    def send_again(self, request: HttpRequest, queryset: QuerySet[Operation]) -> None:
+        now = timezone.now()
+        changes = {"attempts": 0, "absent_seen": 0, "next_at": now, "user_message": ""}
+        self._decide(request, queryset, Operation.Submission.PENDING, **changes)
+
+    @admin.action(description=_("Needs attention: it was never sent, refuse it"), permissions=["decide"])
+    def mark_not_sent(self, request: HttpRequest, queryset: QuerySet[Operation]) -> None:
+        message = _("This was not started. You can ask for it again.")
+        changes = {"outcome": Operation.Outcome.REFUSED, "user_message": message, "finished_at": timezone.now()}
+        self._decide(request, queryset, Operation.Submission.REJECTED, **changes)
+
+    def _decide(self, request: HttpRequest, queryset: QuerySet[Operation], to: str, **changes: Any) -> None:
+        stuck = queryset.filter(submission=Operation.Submission.NEEDS_ATTENTION)
+        moved = sum(self._move(request, operation, to, **changes) for operation in stuck)
+        self.message_user(request, _("%(count)d operations moved.") % {"count": moved})
+
+    @transaction.atomic
+    def _move(self, request: HttpRequest, operation: Operation, to: str, **changes: Any) -> bool:
+        unmoved = Operation.across_tenants.filter(pk=operation.pk, submission=operation.submission)
+        if not unmoved.update(submission=to, **changes):
+            return False
+        OperationEvent.across_tenants.create(
+            tenant=operation.tenant,
+            operation=operation,
+            moved_from=operation.submission,
+            moved_to=to,
+            fence=operation.fence,
+            detail="decided by an operator",
+        )
+        _audit(request, operation.tenant, f"operation_{to}", operation.machine, operation=str(operation.pk))
+        return True
+
+
+@admin.register(Destination)
+class DestinationAdmin(ReadOnlyAdmin, admin.ModelAdmin):
+    list_display = ["name", "guid", "type", "is_default", "used", "capacity", "vanished_at"]
+    search_fields = ["name", "guid"]
+
+
+@admin.register(UpstreamStatus)
+class UpstreamStatusAdmin(ReadOnlyAdmin, admin.ModelAdmin):
+    list_display = ["__str__", "unreachable_since", "problem", "inventory_at", "inventory_refused_at", "followed_at"]
