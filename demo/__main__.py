@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from pathlib import Path
 
 from demo import answers, passwords, processes, roles
 from demo.processes import Process, ProcessFailed, StopRequested, Supervisor, end_leftovers
