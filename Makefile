@@ -46,6 +46,10 @@ format: .venv/ready ## put the code into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: secrets
+secrets: .venv/ready ## make the secrets that docker-compose.yml wants
+	@$(BIN)/python -m demo.compose_secrets
+
 .PHONY: lock
 lock: .venv/ready ## renew the locked requirements
 	for name in bootstrap production dev; do \

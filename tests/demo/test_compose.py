@@ -1,0 +1,111 @@
+"""docker-compose.yml is read, not run: where the tests run there need be no container engine."""
+
+import shlex
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import yaml
+from django.core.management import get_commands
+
+from demo import compose_secrets
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES = COMPOSE["services"]
+OURS = ("web", "operator", "worker", "beat", "migrations")
+
+
+def words_of(service: dict) -> list[str]:
+    command = service["command"]
+    words = shlex.split(command) if isinstance(command, str) else command
+    return shlex.split(words[2].partition(" exec ")[2]) if words[:2] == ["sh", "-c"] else words
+
+
+def test_every_part_is_there():
+    assert set(SERVICES) == {*OURS, "postgres", "redis", "simulator"}
+    assert [name for name, service in SERVICES.items() if "profiles" in service] == ["simulator"]
+
+
+@pytest.mark.parametrize("name", [*OURS, "simulator"])
+def test_commands_name_what_exists(name):
+    match words_of(SERVICES[name]):
+        case ["gunicorn", module, *_] | ["celery", "-A", module, *_] | ["python", "-m", module, *_]:
+            assert find_spec(module)
+        case ["python", "manage.py", command, *_]:
+            assert command in get_commands()
+        case words:
+            pytest.fail(f"What is {words}?")
+
+
+def test_each_process_knows_what_it_is():
+    for name in OURS:
+        assert SERVICES[name]["environment"]["PORTAL_PROCESS"] == name
+
+
+def test_only_the_worker_knows_vprotect():
+    for name in set(OURS) - {"worker"}:
+        assert not [
+            key for key in SERVICES[name]["environment"] if key.startswith("VPROTECT_") and "DIALECT" not in key
+        ]
+        assert "vprotect_password" not in SERVICES[name]["secrets"]
+        assert "vprotect" not in SERVICES[name]["networks"]
+    assert "vprotect_password" in SERVICES["worker"]["secrets"]
+    assert "vprotect" in SERVICES["worker"]["networks"]
+
+
+def test_nobody_else_finds_a_way_out():
+    networks = COMPOSE["networks"]
+    assert networks["back"]["internal"] is True
+    assert networks["front"]["driver_opts"]["com.docker.network.bridge.enable_ip_masquerade"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [("web", "web"), ("operator", "operator"), ("worker", "worker"), ("beat", "worker"), ("migrations", "owner")],
+)
+def test_each_process_signs_in_as_its_own_role(name, role):
+    secret = f"{role}_database_url"
+    assert SERVICES[name]["environment"]["DATABASE_URL_FILE"] == f"/run/secrets/{secret}"
+    assert [word for word in SERVICES[name]["secrets"] if word.endswith("database_url")] == [secret]
+
+
+def test_no_secret_stands_in_the_file():
+    for service in SERVICES.values():
+        assert not {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "VPROTECT_PASSWORD"} & set(
+            service.get("environment", {})
+        )
+        assert set(service["secrets"]) <= set(COMPOSE["secrets"])
+
+
+def test_migrations_run_once_and_before_everybody():
+    assert SERVICES["migrations"]["restart"] == "no"
+    for name in set(OURS) - {"migrations"}:
+        assert SERVICES[name]["depends_on"]["migrations"] == {"condition": "service_completed_successfully"}
+
+
+def test_whoever_stays_has_a_health_check():
+    assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == {"migrations"}
+
+
+def test_containers_of_ours_cannot_do_much():
+    for name in OURS:
+        assert SERVICES[name]["read_only"] is True
+        assert SERVICES[name]["cap_drop"] == ["ALL"]
+
+
+def test_the_image_is_made_of_what_exists():
+    stages = (ROOT / "Dockerfile").read_text()
+    for line in stages.splitlines():
+        if line.startswith("COPY ") and "--from" not in line:
+            assert (ROOT / line.split()[1]).exists(), line
+    for service in SERVICES.values():
+        if "build" in service:
+            assert f" AS {service['build']['target']}\n" in stages
+
+
+def test_the_secrets_can_be_made_and_are_not_made_twice(tmp_path):
+    made = compose_secrets.make(tmp_path)
+    assert {*made, "vprotect_password"} == set(COMPOSE["secrets"])
+    assert (tmp_path / "web_password").read_text() in (tmp_path / "web_database_url").read_text()
+    assert compose_secrets.make(tmp_path) == []
