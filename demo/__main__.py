@@ -13,13 +13,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from pathlib import Path
 
 from demo import answers, passwords, processes, roles
-from demo.processes import Process, ProcessFailed, StopRequested, Supervisor, end_leftovers
+from demo.processes import ProcessFailed, StopRequested, Supervisor, end_leftovers
 from demo.programs import ROOT, Programs
 from demo.servers import PostgreSQL, Valkey
 
-FOLDER = ROOT / ".demo"
+FOLDER = Path(os.environ.get("DEMO_FOLDER", ROOT / ".demo"))
 DATABASE = "portal_demo"
 
 
@@ -96,14 +97,17 @@ def _start_programs(supervisor: Supervisor, programs: Programs) -> list[dict[str
         (FOLDER / "simulator").mkdir(mode=0o700, exist_ok=True)
         supervisor.start(programs.simulator())
     with _step("Migrations, static files"):
-        _prepare(supervisor, programs)
+        people = _prepare(supervisor, programs)
     with _step("Tenants and people"):
         supervisor.start(programs.web(), programs.operator())
-        people = _people(supervisor, programs.people())
+        # Once: what people change in the demo stays changed.
+        with _unless_done("seed", programs.database_urls["portal_owner"]) as due:
+            if due:
+                supervisor.run(programs.seed())
+    with _step("Web, operator site, worker"):
         supervisor.wait_until(
             "The simulator", lambda: answers.https_with(programs.simulator_url, programs.ca_file), seconds=30
         )
-    with _step("Web, operator site, worker"):
         supervisor.start(programs.worker(), programs.beat())
         supervisor.wait_until("The portal", lambda: answers.http_ok(programs.portal_url), seconds=60)
         supervisor.wait_until("The operator site", lambda: answers.http_ok(programs.operator_url), seconds=60)
@@ -116,28 +120,30 @@ def _start_programs(supervisor: Supervisor, programs: Programs) -> list[dict[str
     return people
 
 
-def _people(supervisor: Supervisor, seed: Process) -> list[dict[str, str]]:
-    supervisor.run(seed)
-    output = seed.log.read_text()
-    return json.loads(output[output.index("[{") :])
+def _prepare(supervisor: Supervisor, programs: Programs) -> list[dict[str, str]]:
+    """Side by side, as each spends its time on starting Django. Returns who can log in."""
+    people = programs.people()
+    with _unless_done("static", _mark_of_static_files()) as due:
+        supervisor.run(programs.migrations(), people, *([programs.static_files()] if due else []))
+    output = people.log.read_text()
+    return json.JSONDecoder().raw_decode(output, output.index("[\n"))[0]
 
 
-def _prepare(supervisor: Supervisor, programs: Programs) -> None:
-    """Migrations, and beside them the static files if they changed: gathering them costs a second of every start."""
-    mark, current = FOLDER / "static.mark", _mark_of_static_files()
-    if mark.exists() and mark.read_text() == current:
-        supervisor.run(programs.migrations())
-    else:
-        supervisor.run(programs.migrations(), programs.static_files())
-        mark.write_text(current)
+@contextmanager
+def _unless_done(name: str, mark: str) -> Iterator[bool]:
+    """True when it was never done for this mark; noted as done when the block succeeds."""
+    note = FOLDER / f"{name}.done"
+    fingerprint = sha256(mark.encode()).hexdigest()
+    due = not note.exists() or note.read_text() != fingerprint
+    yield due
+    note.write_text(fingerprint)
 
 
 def _mark_of_static_files() -> str:
     files = sorted(path for path in (ROOT / "static").rglob("*") if path.is_file())
     marks = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
     # Packages bring static files as well.
-    marks.append((ROOT / "requirements" / "dev.lock").read_text())
-    return sha256("\n".join(marks).encode()).hexdigest()
+    return "\n".join([*marks, (ROOT / "requirements" / "dev.lock").read_text()])
 
 
 def _say_who_can_log_in(programs: Programs, people: list[dict[str, str]], seconds: float) -> None:

@@ -64,6 +64,7 @@ class Process:
 
     def start(self) -> None:
         self.end_leftover()
+        self.log.parent.mkdir(mode=0o700, exist_ok=True)
         with self.log.open("wb") as log:
             self._popen = subprocess.Popen(
                 self.command,

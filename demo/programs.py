@@ -55,10 +55,13 @@ class Programs:
     def static_files(self) -> Process:
         return self._process("static", ["manage.py", "collectstatic", "--no-input"], self._as_owner())
 
-    def people(self) -> Process:
-        """Seeds what is missing; its output ends with the JSON list of those who can log in."""
+    def seed(self) -> Process:
         environment = {**self._as_owner(), "DEMO_PASSWORD": self.passwords.people}
-        return self._process("seed", ["manage.py", "seed_demo", "--print-people"], environment)
+        return self._process("seed", ["manage.py", "seed_demo"], environment)
+
+    def people(self) -> Process:
+        """Its output is the list of those who can log in, as JSON."""
+        return self._process("people", ["manage.py", "seed_demo", "--print-people"], self._as_owner())
 
     def web(self) -> Process:
         return self._gunicorn("web", self.port, "portal_web", workers=2)
