@@ -1,0 +1,179 @@
+"""What the database's catalog says must be what the apps declare, no more and no less."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from django.apps import apps
+from django.db import DatabaseError, connection
+from django.db.models import Model
+from django.utils import timezone
+
+from tenants.database_access import TABLES
+from tenants.database_roles import OF_CURRENT_TENANT, OPERATOR, WEB, WORKER, apply_access, declared_access
+from tenants.models import AuditEntry, Claim, Grant, Tenant
+from tests.conftest import AsRole, machine_of, operation_on
+from vprotect_bridge.models import Backup, Machine, Operation, OperationEvent, Question
+
+pytestmark = pytest.mark.django_db
+
+_GRANTED = """
+    SELECT c.relname, g.rolname, a.privilege_type, ''
+    FROM pg_class c, aclexplode(c.relacl) a JOIN pg_roles g ON g.oid = a.grantee
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v', 'm')
+    UNION ALL
+    SELECT c.relname, g.rolname, a.privilege_type, k.attname
+    FROM pg_class c JOIN pg_attribute k ON k.attrelid = c.oid, aclexplode(k.attacl) a
+    JOIN pg_roles g ON g.oid = a.grantee
+    WHERE c.relnamespace = 'public'::regnamespace
+"""
+_PUBLIC = "SELECT relname FROM pg_class, aclexplode(relacl) WHERE grantee = 0 AND relnamespace = 'public'::regnamespace"
+
+Right = tuple[str, str, str, str]
+
+
+def _declared() -> set[Right]:
+    return {
+        (table, role, right, column)
+        for table, access in declared_access().items()
+        for role, rights in ((WEB, access.web), (OPERATOR, access.operator), (WORKER, access.worker))
+        for right, columns in re.findall(r"(\w+)(?: \(([^)]*)\))?(?:, |$)", rights)
+        for column in columns.split(", ")
+    }
+
+
+def _granted() -> set[Right]:
+    with connection.cursor() as cursor:
+        cursor.execute(_GRANTED)
+        return {row for row in cursor.fetchall() if row[1] in {WEB, OPERATOR, WORKER}}
+
+
+def test_the_catalog_grants_what_is_declared():
+    assert _granted() == _declared()
+
+
+def test_nobody_else_has_a_right():
+    with connection.cursor() as cursor:
+        cursor.execute(_PUBLIC)
+        assert cursor.fetchall() == []
+
+
+def test_a_right_given_by_hand_is_taken_back_by_the_next_migration():
+    with connection.cursor() as cursor:
+        cursor.execute("GRANT ALL ON vprotect_bridge_upstreamsession TO portal_web")
+        cursor.execute("GRANT UPDATE (role) ON tenants_membership TO portal_web")
+    assert _granted() != _declared()
+    apply_access()
+    assert _granted() == _declared()
+
+
+def test_a_table_declared_twice_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(TABLES, "vprotect_bridge_machine", TABLES["tenants_claim"])
+    with pytest.raises(ValueError, match="vprotect_bridge_machine is declared twice"):
+        declared_access()
+
+
+def test_each_table_without_row_level_security_has_a_reason():
+    assert [table for table, access in declared_access().items() if access.rows is None and not access.reason] == []
+
+
+# ── Every tenant-owned table, each with one row of its own ───────────────────
+
+
+def _event(tenant: Tenant) -> OperationEvent:
+    return OperationEvent(tenant=tenant, operation=_operation(tenant), moved_to="pending")
+
+
+def _operation(tenant: Tenant) -> Operation:
+    return operation_on(_machine(tenant))
+
+
+def _machine(tenant: Tenant) -> Machine:
+    return machine_of(tenant, f"vm-of-{tenant.slug}")
+
+
+def _backup(tenant: Tenant) -> Backup:
+    machine = _machine(tenant)
+    return Backup(guid=f"b-{tenant.slug}", tenant=tenant, machine=machine, status="SUCCESS", sort_at=timezone.now())
+
+
+ROWS: dict[type[Model], Callable[[Tenant], Model]] = {
+    Claim: lambda tenant: Claim(tenant=tenant, kind=Claim.Kind.MACHINE, value=tenant.slug),
+    Grant: lambda tenant: Grant(tenant=tenant, kind=Grant.Kind.DESTINATION, guid=tenant.slug),
+    AuditEntry: lambda tenant: AuditEntry(tenant=tenant, actor_name="x", action="x", outcome="x", correlation_id="-"),
+    Machine: _machine,
+    Backup: _backup,
+    Operation: _operation,
+    OperationEvent: _event,
+    Question: lambda tenant: Question(tenant=tenant, kind="usable_destinations", machine=_machine(tenant)),
+}
+OWNED = {
+    model
+    for model in apps.get_models()
+    if (access := declared_access().get(model._meta.db_table)) and access.rows == OF_CURRENT_TENANT
+}
+
+
+def _may(right: str) -> list[type[Model]]:
+    return [model for model in ROWS if right in declared_access()[model._meta.db_table].web]
+
+
+def test_each_tenant_owned_table_is_tried_here():
+    assert set(ROWS) == OWNED
+
+
+@pytest.mark.parametrize("model", _may("SELECT"))
+def test_web_reads_the_tenant_that_is_set_and_no_other(model: type, sunflower: Tenant, pine: Tenant, as_role: AsRole):
+    row = ROWS[model](sunflower)
+    row.save()
+    rows = model._default_manager.filter(pk=row.pk)
+    with as_role(WEB, sunflower):
+        assert rows.count() == 1
+    with as_role(WEB, pine):
+        assert rows.count() == 0
+    with as_role(WEB):
+        assert rows.count() == 0
+
+
+@pytest.mark.parametrize("model", [model for model in ROWS if model not in _may("SELECT")])
+def test_web_may_not_read_what_it_does_not_need(model: type, sunflower: Tenant, as_role: AsRole):
+    with pytest.raises(DatabaseError, match="permission denied"), as_role(WEB, sunflower):
+        model._default_manager.count()
+
+
+@pytest.mark.parametrize("model", _may("INSERT"))
+@pytest.mark.parametrize("is_set", [True, False], ids=["another tenant", "no tenant"])
+def test_web_writes_for_no_other_tenant(model: type, is_set: bool, sunflower: Tenant, pine: Tenant, as_role: AsRole):
+    row = ROWS[model](pine)
+    copy = model(**{field.attname: getattr(row, field.attname) for field in model._meta.concrete_fields})
+    if not row._state.adding:  # it was saved by its maker: clear the way for the copy
+        row.delete()
+    with pytest.raises(DatabaseError, match="row-level security"), as_role(WEB, sunflower if is_set else None):
+        model._default_manager.bulk_create([copy])
+
+
+@pytest.mark.parametrize("role", [OPERATOR, WORKER])
+def test_operators_and_workers_see_every_tenant(role: str, sunflower: Tenant, pine: Tenant, as_role: AsRole):
+    operation_on(_machine(sunflower))
+    operation_on(_machine(pine))
+    with as_role(role):
+        assert Operation.across_tenants.count() == 2
+
+
+@pytest.mark.parametrize("role", [None, OPERATOR, WORKER, WEB])
+@pytest.mark.parametrize("statement", ["UPDATE tenants_auditentry SET outcome = ''", "DELETE FROM tenants_auditentry"])
+def test_audit_entries_stay_whoever_asks(role: str | None, statement: str, sunflower: Tenant, as_role: AsRole):
+    ROWS[AuditEntry](sunflower).save()
+    wall = "append-only" if role is None else "permission denied"
+    with (
+        pytest.raises(DatabaseError, match=wall),
+        as_role(role or "portal_test", sunflower),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(statement)
+
+
+def test_audit_entries_cannot_be_emptied_by_the_owner(sunflower: Tenant):
+    ROWS[AuditEntry](sunflower).save()
+    with pytest.raises(DatabaseError, match="append-only"), connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; TRUNCATE tenants_auditentry")
