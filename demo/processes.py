@@ -94,8 +94,10 @@ class Process:
             self._popen.wait(seconds)
         except subprocess.TimeoutExpired:
             self._popen.kill()
-        _signal_group(self._popen.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()
+        _wait_or_kill(self._popen.pid, self.command, deadline=0)
         self._popen = None
         self._note.unlink(missing_ok=True)
 
@@ -258,8 +260,3 @@ def words_of(pid: int) -> list[bytes]:
 def _signal(pid: int, number: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, number)
-
-
-def _signal_group(leader: int, number: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(leader, number)

