@@ -1,6 +1,7 @@
 """Wrong settings end the start with one sentence that names the setting; each process needs only its own."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -117,3 +118,9 @@ def _ends_with(answer: subprocess.CompletedProcess[str], sentence: str) -> None:
     assert answer.returncode != 0
     last = answer.stderr.strip().splitlines()[-1]
     assert sentence in last, answer.stderr
+
+
+def test_each_setting_has_a_sentence():
+    read = set(re.findall(r'environment\.\w+\(\s*"(\w+)"', (settings.BASE_DIR / "portal/settings.py").read_text()))
+    explained = set(re.findall(r"^#?([A-Z_]+)=", (settings.BASE_DIR / ".env.example").read_text(), re.MULTILINE))
+    assert explained == read

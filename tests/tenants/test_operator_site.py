@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.contrib import admin
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
@@ -97,6 +98,12 @@ def test_a_person_who_is_not_staff_stays_outside(client: Client, owner: User):
     answer = client.get(reverse("admin:index"))
     assert answer.status_code == 302
     assert answer.url.startswith(reverse("admin:login"))
+
+
+def test_the_first_operator_is_made_at_the_command_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", PASSWORD)
+    call_command("createsuperuser", "--noinput", email="first@provider.example", verbosity=0)
+    assert User.objects.get(email="first@provider.example", is_staff=True, is_superuser=True).check_password(PASSWORD)
 
 
 def test_the_login_asks_for_an_email_address(client: Client):
