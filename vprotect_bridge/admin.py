@@ -1,5 +1,6 @@
 """The operator site: the mirror, operations and how vProtect is. Only decisions of operators change anything."""
 
+import re
 from typing import Any
 
 from django import forms
@@ -102,6 +103,10 @@ class EventInline(ReadOnlyAdmin, admin.TabularInline):
     extra = 0
 
 
+class NameTask(ActionForm):
+    task = forms.CharField(required=False, label=_("Task GUID:"))
+
+
 @admin.register(Operation)
 class OperationAdmin(ReadOnlyAdmin, admin.ModelAdmin):
     list_display = ["created_at", "tenant", "machine", "kind", "submission", "phase", "outcome", "progress"]
@@ -110,10 +115,20 @@ class OperationAdmin(ReadOnlyAdmin, admin.ModelAdmin):
     search_fields = ["id", "machine__name", "subject_guid", "task_guid", "correlation_id"]
     ordering = ["-created_at"]
     inlines = [EventInline]
-    actions = ["send_again", "mark_not_sent"]
+    action_form = NameTask
+    actions = ["link", "send_again", "mark_not_sent"]
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("vprotect_bridge.change_operation")
+
+    @admin.action(description=_("Needs attention: it is this task"), permissions=["decide"])
+    def link(self, request: HttpRequest, queryset: QuerySet[Operation]) -> None:
+        """Only a task that was found for this very operation and its machine when the alarm was raised."""
+        task = request.POST.get("task", "").strip()
+        named = OperationEvent.across_tenants.filter(detail__regex=rf"^double: (.*, )?{re.escape(task)}(,|$)")
+        found = queryset.filter(pk__in=named.values("operation")) if task else queryset.none()
+        changes = {"task_guid": task, "phase": Operation.Phase.QUEUED, "user_message": ""}
+        self._decide(request, found, Operation.Submission.ACCEPTED, **changes)
 
     @admin.action(description=_("Needs attention: send again"), permissions=["decide"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[Operation]) -> None:
@@ -128,7 +143,9 @@ class OperationAdmin(ReadOnlyAdmin, admin.ModelAdmin):
         self._decide(request, queryset, Operation.Submission.REJECTED, **changes)
 
     def _decide(self, request: HttpRequest, queryset: QuerySet[Operation], to: str, **changes: Any) -> None:
-        stuck = queryset.filter(submission=Operation.Submission.NEEDS_ATTENTION)
+        # One whose task is known is followed to its end by itself.
+        needs_attention = Operation.Submission.NEEDS_ATTENTION
+        stuck = queryset.filter(submission=needs_attention, outcome="", task_guid=None, backup_guid="")
         moved = sum(self._move(request, operation, to, **changes) for operation in stuck)
         self.message_user(request, _("%(count)d operations moved.") % {"count": moved})
 

@@ -154,13 +154,40 @@ def test_unclaimed_machines_have_a_list(operator: Client):
     ("action", "submission", "outcome"), [("send_again", "pending", ""), ("mark_not_sent", "rejected", "refused")]
 )
 def test_an_operator_decides_what_needs_attention(action: str, submission: str, outcome: str, operator: Client):
-    operation = Operation.across_tenants.get()
-    address = reverse("admin:vprotect_bridge_operation_changelist")
-    operator.post(address, {"action": action, "_selected_action": [operation.pk]})
-    operation.refresh_from_db()
+    operation = _decide(operator, action)
     assert (operation.submission, operation.outcome) == (submission, outcome)
     assert operation.events.filter(moved_to=submission).exists()
     assert AuditEntry.across_tenants.filter(action=f"operation_{submission}").exists()
+
+
+def _decide(operator: Client, action: str, **more: str) -> Operation:
+    operation = Operation.across_tenants.get()
+    address = reverse("admin:vprotect_bridge_operation_changelist")
+    operator.post(address, {"action": action, "_selected_action": [operation.pk], **more})
+    return Operation.across_tenants.get()
+
+
+@pytest.mark.parametrize(
+    ("task", "submission"),
+    [
+        ("t-2", "accepted"),
+        ("t-1", "accepted"),
+        ("t", "needs_attention"),
+        ("", "needs_attention"),
+        (".*", "needs_attention"),
+    ],
+)
+def test_an_operator_names_one_of_two_tasks(task: str, submission: str, operator: Client):
+    operation = Operation.across_tenants.get()
+    operation.events.create(tenant=operation.tenant, moved_to="needs_attention", detail="double: t-1, t-2")
+    operation = _decide(operator, "link", task=task)
+    assert (operation.submission, operation.task_guid) == (submission, task if submission == "accepted" else None)
+
+
+@pytest.mark.parametrize("action", ["send_again", "mark_not_sent"])
+def test_what_is_followed_already_is_left_alone(action: str, operator: Client):
+    Operation.across_tenants.update(task_guid="t-1")
+    assert _decide(operator, action).submission == "needs_attention"
 
 
 def test_a_tenant_is_never_deleted(sunflower: Tenant, operator: Client):
