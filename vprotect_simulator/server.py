@@ -1,0 +1,293 @@
+"""The simulated vProtect behind HTTPS: reads requests, keeps the ledger, and plays the faults."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import struct
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from email.utils import formatdate
+from http.cookies import SimpleCookie
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from vprotect_simulator import landscape
+from vprotect_simulator.calls import Account, Api, Call, Reply
+from vprotect_simulator.certificates import server_context
+from vprotect_simulator.control import Control
+from vprotect_simulator.control_calls import answer_control
+from vprotect_simulator.faults import Fault
+from vprotect_simulator.names import Row
+from vprotect_simulator.state import State
+
+MOST_BYTES = 1_048_576
+SECONDS_BETWEEN_SAVES = 2.0
+IDLE_SECONDS = 60
+
+
+class SimulatorServer:
+    """Starts and stops the simulator; `control` is the way in for tests.
+
+    The CA and, with `state_file`, what it remembers are kept in files, so that a second start goes on where the
+    first ended. Port 0 = any free one. `tls` False speaks plain HTTP.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        login: str = "portal-svc",
+        password: str,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        names: tuple[str, ...] = ("localhost", "127.0.0.1"),
+        speed: float = 1.0,
+        landscape_name: str = "demo",
+        state_file: Path | None = None,
+        dialect: str = "classic",
+        tls: bool = True,
+    ) -> None:
+        self._lock = threading.RLock()
+        self._state_file = state_file
+        self.state = _first_state(state_file, landscape_name, speed)
+        self.control = Control(self.state, self._lock)
+        self.api = Api(self.state, Account(login, password), dialect)
+        self._is_changed = True
+        self._stopping = threading.Event()
+        self._http = _Listener((host, port), self)
+        self.port = self._http.server_address[1]
+        self.ca_file = folder / "ca.pem"
+        self._http.tls = server_context(folder, names) if tls else None
+        self.url = f"{'https' if tls else 'http'}://localhost:{self.port}"
+
+    def start(self) -> None:
+        threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self._keep_saving, daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._http.shutdown()
+        self._http.server_close()
+        self._save()
+
+    # ── Calls ────────────────────────────────────────────────────────────────
+
+    def find_fault(self, method: str, path: str) -> Fault | None:
+        with self._lock:
+            return self.control.faults.hit(method, path)
+
+    def answer(self, call: Call) -> Reply:
+        with self._lock:
+            reply = self.api.answer(call)
+            self._is_changed = True
+            if call.method != "GET":
+                self._save()
+            return reply
+
+    def control_call(self, call: Call) -> Reply:
+        with self._lock:
+            self._is_changed = True
+            return answer_control(self.control, call)
+
+    # ── Memory ───────────────────────────────────────────────────────────────
+
+    def _keep_saving(self) -> None:
+        while not self._stopping.wait(SECONDS_BETWEEN_SAVES):
+            self._save()
+
+    def _save(self) -> None:
+        with self._lock:
+            if self._state_file and self._is_changed:
+                self.state.save(self._state_file)
+                self._is_changed = False
+
+
+def _first_state(state_file: Path | None, landscape_name: str, speed: float) -> State:
+    if state_file and state_file.exists():
+        state = State.load(state_file)
+    else:
+        state = State()
+        state.settings.change({"speed": speed})
+        landscape.build(landscape_name, state)
+    state.settings.change({"speed": speed})
+    return state
+
+
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    tls: ssl.SSLContext | None = None
+
+    def __init__(self, address: tuple[str, int], simulator: SimulatorServer) -> None:
+        super().__init__(address, _Handler)
+        self.simulator = simulator
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """In the connection's own thread: a slow handshake must not hold up the others."""
+        with suppress(OSError):
+            request.settimeout(IDLE_SECONDS)
+            if self.tls:
+                request = self.tls.wrap_socket(request, server_side=True)
+            super().finish_request(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection. Answers HTTP/1.1 with Content-Length; faults are played on the raw socket."""
+
+    protocol_version = "HTTP/1.1"
+    server: _Listener
+
+    def _handle(self) -> None:
+        address = urlsplit(self.path)
+        body, problem = self._read_body()
+        cookies = {name: morsel.value for name, morsel in SimpleCookie(self.headers.get("Cookie", "")).items()}
+        query = parse_qs(address.query, keep_blank_values=True)
+        if problem:
+            self._send(Reply(400, {"message": problem}))
+        elif address.path.startswith("/api/"):
+            self._play(Call(self.command, address.path.removeprefix("/api"), query, body, cookies))
+        elif address.path.startswith("/control/"):
+            call = Call(self.command, address.path.removeprefix("/control"), query, body)
+            self._send(self.server.simulator.control_call(call))
+        else:
+            self._send(Reply(404, {"message": "Not found"}))
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _handle
+
+    def _read_body(self) -> tuple[Any, str]:
+        """The JSON body and what is wrong with it."""
+        length = self.headers.get("Content-Length", "0")
+        if not length.isdigit() or int(length) > MOST_BYTES:
+            self.close_connection = True
+            return None, "The body is too large"
+        raw = self.rfile.read(int(length))
+        if not raw:
+            return None, ""
+        try:
+            return json.loads(raw), ""
+        except ValueError:
+            return None, "The body is not JSON"
+
+    # ── Faults ───────────────────────────────────────────────────────────────
+
+    def _play(self, call: Call) -> None:
+        simulator = self.server.simulator
+        fault = simulator.find_fault(call.method, call.path)
+        note = self._note(call, fault)
+        if fault is None:
+            reply = simulator.answer(call)
+            note["status"] = reply.status
+            self._send(reply)
+        elif fault.kind == "late":
+            threading.Timer(fault.seconds, simulator.answer, [call]).start()
+            self._reset()
+        elif fault.kind in {"slow", "drip", "truncated", "wrong_guid", "other_vm"}:
+            self._distort(fault, simulator.answer(call))
+        else:
+            if fault.when == "after":
+                simulator.answer(call)
+            self._fail(fault)
+
+    def _note(self, call: Call, fault: Fault | None) -> Row:
+        """The entry for the ledger; a password is not kept."""
+        is_login = call.path == "/session/login"
+        note = {
+            "method": call.method,
+            "path": call.path,
+            "query": call.query,
+            "body": None if is_login else call.body,
+            "at": self.server.simulator.state.clock.now_ms(),
+            "correlation": self.headers.get("X-Correlation-Id"),
+            "fault": fault and asdict(fault),
+            "status": None,
+        }
+        self.server.simulator.control.note_call(note)
+        return note
+
+    def _distort(self, fault: Fault, reply: Reply) -> None:
+        match fault.kind:
+            case "slow":
+                time.sleep(fault.seconds)
+                self._send(reply)
+            case "wrong_guid":
+                self._send(Reply(reply.status, _with_every(reply.data, "guid", "no guid!")))
+            case "other_vm":
+                other = {"guid": "00000000-other-machine", "name": "other"}
+                self._send(Reply(reply.status, _with_every(reply.data, "protectedEntity", other)))
+            case "drip":
+                self._drip(_rendered(reply), fault.seconds)
+            case _:
+                head, gap, body = _rendered(reply).partition(b"\r\n\r\n")
+                self._write(head + gap + body[: len(body) // 2])
+                self.close_connection = True
+
+    def _fail(self, fault: Fault) -> None:
+        match fault.kind:
+            case "status":
+                body = fault.body if fault.body is not None else {"message": "Internal error on node1.internal"}
+                self._send(Reply(fault.status, body, fault.headers or {}))
+            case "hang":
+                time.sleep(fault.seconds)
+                self.close_connection = True
+            case "reset":
+                self._reset()
+            case "garbage":
+                self._write(_rendered(Reply(200), b'[{"guid": "not closed'))
+            case "html":
+                self._write(_rendered(Reply(200), b"<html><body>Proxy</body></html>", "text/html"))
+            case "empty":
+                self._send(Reply(200))
+
+    def _drip(self, rendered: bytes, seconds: float) -> None:
+        for byte in rendered:
+            self._write(bytes([byte]))
+            if self.close_connection:
+                return
+            time.sleep(seconds)
+
+    def _reset(self) -> None:
+        """Closes with RST instead of a farewell."""
+        self.close_connection = True
+        with suppress(OSError):
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            socket.socket(fileno=self.connection.detach()).close()
+
+    # ── Bytes ────────────────────────────────────────────────────────────────
+
+    def _send(self, reply: Reply) -> None:
+        self._write(_rendered(reply, skew_ms=self.server.simulator.state.clock.offset_ms))
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self.wfile.write(data)
+            self.wfile.flush()
+        except OSError:
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """The ledger is the log."""
+
+
+def _rendered(reply: Reply, raw: bytes | None = None, kind: str = "application/json", *, skew_ms: int = 0) -> bytes:
+    body = raw if raw is not None else b"" if reply.data is None else json.dumps(reply.data).encode()
+    moment = formatdate(time.time() + skew_ms / 1000, usegmt=True)
+    headers = {"Date": moment, "Content-Type": kind, "Content-Length": str(len(body)), **reply.headers}
+    if reply.status == 204:
+        del headers["Content-Type"], headers["Content-Length"]
+    lines = [f"HTTP/1.1 {reply.status} Answer", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _with_every(value: Any, member: str, replacement: Any) -> Any:
+    """A copy in which every member of this name has another value."""
+    if isinstance(value, dict):
+        return {k: replacement if k == member else _with_every(v, member, replacement) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_with_every(item, member, replacement) for item in value]
+    return value
