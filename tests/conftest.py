@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,12 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from tenants.models import Membership, Role, Tenant, User
+from vprotect_bridge.client.api import VProtect
+from vprotect_bridge.client.transport import MemorySessionStore, Transport
 from vprotect_bridge.models import Machine, Operation
+from vprotect_simulator.server import SimulatorServer
+
+VPROTECT_PASSWORD = "the service account's password"
 
 AsRole = Callable[..., AbstractContextManager[None]]
 
@@ -67,6 +73,35 @@ def owner(sunflower: Tenant) -> User:
 @pytest.fixture
 def stranger(pine: Tenant) -> User:
     return person(pine, "stranger", Role.ADMIN)
+
+
+@pytest.fixture(scope="session")
+def simulator_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorServer]:
+    folder: Path = tmp_path_factory.mktemp("simulator")
+    server = SimulatorServer(folder, password=VPROTECT_PASSWORD, landscape_name="empty")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def simulator(simulator_of_the_run: SimulatorServer) -> SimulatorServer:
+    """A simulated vProtect over HTTPS with the landscape `small`, as if nobody had called it yet."""
+    simulator_of_the_run.control.reset("small", speed=1)
+    return simulator_of_the_run
+
+
+@pytest.fixture
+def api(simulator: SimulatorServer) -> VProtect:
+    return VProtect(
+        Transport(
+            simulator.url,
+            ca_file=str(simulator.ca_file),
+            sessions=MemorySessionStore(),
+            credentials=lambda: ("portal-svc", VPROTECT_PASSWORD),
+            timeout=2.0,
+        )
+    )
 
 
 def person(tenant: Tenant, name: str, role: str) -> User:

@@ -43,8 +43,6 @@ MOST_BYTES = 64 * 1024 * 1024
 MOST_BYTES_OF_A_POST = 1024 * 1024
 CONNECT_SECONDS = 5.0
 
-correlation_header: contextvars.ContextVar[str] = contextvars.ContextVar("correlation_header", default="")
-
 
 class SessionStore(Protocol):
     """Where the one session is kept, for all processes together."""
@@ -114,6 +112,7 @@ class Transport:
         credentials: Callable[[], tuple[str, str]],
         timeout: float = 20.0,
         allow_http: bool = False,
+        correlation: Callable[[], str] = lambda: "",
     ) -> None:
         if not base_url.startswith("https://") and not (allow_http and base_url.startswith("http://")):
             raise ValueError(f"{base_url!r} does not start with https://")
@@ -122,6 +121,7 @@ class Transport:
         self._sessions = sessions
         self._credentials = credentials
         self._timeout = timeout
+        self._correlation = correlation
         self.clock_skew_ms: int | None = None
 
     def __repr__(self) -> str:
@@ -169,7 +169,7 @@ class Transport:
                     params=params,
                     json=body,
                     cookies=cookies,
-                    headers=_headers(),
+                    headers=_headers(self._correlation()),
                     timeout=(min(CONNECT_SECONDS, self._timeout), self._timeout),
                     verify=self._verify,
                     allow_redirects=False,
@@ -254,8 +254,7 @@ def _message(answer: _Received) -> str:
     return str(outer or inner or f"HTTP {answer.status_code}")[:2000]
 
 
-def _headers() -> dict[str, str]:
-    correlation = correlation_header.get()
+def _headers(correlation: str) -> dict[str, str]:
     return {"Accept": "application/json", **({"X-Correlation-Id": correlation} if correlation else {})}
 
 
