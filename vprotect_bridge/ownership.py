@@ -1,0 +1,139 @@
+"""Whose a machine is (docs/architecture.md, promise 4).
+
+vProtect ignores a filter that it does not know and returns everybody's machines (API reference, 20, trap 1). So a
+filter proves nothing by itself, and what nobody claims is nobody's.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tenants.models import Claim
+from vprotect_bridge.client.api import VProtect
+from vprotect_bridge.client.errors import BadAnswer, Rejected
+from vprotect_bridge.client.types import VirtualMachine
+from vprotect_bridge.models import Machine
+
+OwnedBy = Machine.OwnedBy
+
+
+class Owner(NamedTuple):
+    """A tenant's primary key and what made the machine its; (None, "") = nobody's."""
+
+    tenant_id: int | None
+    owned_by: str
+
+
+NOBODY = Owner(None, "")
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Tenants' primary keys by machine GUID and by tenantId value."""
+
+    machines: Mapping[str, int] = field(default_factory=dict)
+    values: Mapping[str, int] = field(default_factory=dict)
+
+
+def read_claims() -> Claims:
+    rows = list(Claim.across_tenants.values_list("kind", "value", "tenant_id"))
+    return Claims(
+        machines={value: tenant for kind, value, tenant in rows if kind == Claim.Kind.MACHINE},
+        values={value: tenant for kind, value, tenant in rows if kind == Claim.Kind.TENANT_VALUE},
+    )
+
+
+# ── The rule ─────────────────────────────────────────────────────────────────
+
+
+def resolve(
+    rows: Iterable[VirtualMachine],
+    claims: Claims,
+    projects: Mapping[str, str],
+    listings: Mapping[str, Collection[str]],
+) -> dict[str, Owner]:
+    """The owner of each row, by GUID. `projects`: GUID → uuid; `listings`: tenantId value → GUIDs, if believed.
+
+    The first of GUID claim, tenantId, project and listing that says anything decides: a machine that names another
+    project is not a tenant's because a filtered listing had it too.
+    """
+    values_by_listing = {guid: value for value, guids in listings.items() for guid in guids}
+    return {row.guid: _owner(row, claims, projects, values_by_listing) for row in rows}
+
+
+def _owner(
+    row: VirtualMachine, claims: Claims, projects: Mapping[str, str], values_by_listing: Mapping[str, str]
+) -> Owner:
+    if row.guid in claims.machines:
+        return Owner(claims.machines[row.guid], OwnedBy.CLAIM)
+    steps = (
+        (row.tenant_id, OwnedBy.TENANT_ID),
+        (_project_uuid(row, projects), OwnedBy.PROJECT),
+        (values_by_listing.get(row.guid, ""), OwnedBy.LISTING),
+    )
+    value, owned_by = next(((value, how) for value, how in steps if value), ("", OwnedBy.LISTING))
+    return Owner(claims.values[value], owned_by) if value in claims.values else NOBODY
+
+
+def _project_uuid(row: VirtualMachine, projects: Mapping[str, str]) -> str:
+    return projects.get(row.project.guid, "") if row.project else ""
+
+
+def believable(listings: Mapping[str, Collection[str]], control: Collection[str]) -> bool:
+    """A filter works if a value that nobody has finds nothing, and no machine answers to two values."""
+    found = [guid for guids in listings.values() for guid in guids]
+    return not control and len(found) == len(set(found))
+
+
+# ── Asking for what the rule needs ───────────────────────────────────────────
+
+
+def find_owners(api: VProtect, rows: Collection[VirtualMachine]) -> dict[str, Owner]:
+    """Asks vProtect only for what the rows leave open. Raises `UpstreamError`; then no owner may change."""
+    claims = read_claims()
+    unnamed = [row for row in rows if row.guid not in claims.machines and not row.tenant_id]
+    projects = fetch_projects(api) if any(row.project for row in unnamed) else {}
+    is_open = any(not _project_uuid(row, projects) for row in unnamed)
+    listings = fetch_listings(api, claims.values) if is_open and claims.values else {}
+    # Claims are read again: an operator may have changed them while vProtect was asked.
+    return resolve(rows, read_claims(), projects, listings)
+
+
+def fetch_projects(api: VProtect) -> dict[str, str]:
+    """Project GUID → uuid (API reference, 13); empty for a server that has no such call or refuses it to us."""
+    try:
+        listing = api.list_projects()
+    except Rejected:
+        return {}
+    if not listing.complete:
+        raise BadAnswer("the list of projects is not complete")
+    return {project.guid: project.uuid for project in listing.items}
+
+
+def owners_of_projects(api: VProtect) -> dict[str, int]:
+    """Project GUID → the tenant that claims its uuid."""
+    values, projects = read_claims().values, fetch_projects(api)
+    return {guid: values[uuid] for guid, uuid in projects.items() if uuid in values}
+
+
+def fetch_listings(api: VProtect, values: Iterable[str]) -> dict[str, set[str]]:
+    """tenantId value → GUIDs of its filtered listing; empty when the filter cannot be believed."""
+    control = _listed(api, secrets.token_hex(16))
+    if control is None or not believable({}, control):
+        return {}
+    listings = {}
+    for value in values:
+        guids = _listed(api, value)
+        if guids is None:
+            return {}
+        listings[value] = guids
+    return listings if believable(listings, control) else {}
+
+
+def _listed(api: VProtect, value: str) -> set[str] | None:
+    """None when the listing is not whole, and so proves nothing."""
+    listing = api.list_virtual_machines(tenantid=value)
+    return {row.guid for row in listing.items} if listing.complete and not listing.dropped else None

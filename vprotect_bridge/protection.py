@@ -1,0 +1,76 @@
+"""How well a machine is protected, concluded from what vProtect says of it and of its backups."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+
+from vprotect_bridge.client.types import FINAL_BACKUP_STATUSES
+from vprotect_bridge.models import Backup, Machine, Protection
+
+RESTORABLE = ("SUCCESS", "PARTIAL_SUCCESS")
+SUCCEEDED = (*RESTORABLE, "SUCCESS_REMOVED")
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class History:
+    """The newest finished backup's status (empty = none), whether any can be restored, the last success."""
+
+    last_status: str = ""
+    is_restorable: bool = False
+    last_success_at: datetime | None = None
+
+
+def conclude(machine: Machine, history: History) -> Protection:
+    """The first that holds, worst first. Protected is only what vProtect itself calls up to date.
+
+    A machine whose backups were never listed counts as restorable if its row names the size of a successful one
+    (API reference, 5.1).
+    """
+    if not machine.exists:
+        never_listed = machine.backups_at is None and bool(machine.last_size)
+        return Protection.DELETED if history.is_restorable or never_listed else Protection.GONE
+    if history.last_status == "FAILED":
+        return Protection.FAILED
+    if not machine.policy_guid:
+        return Protection.UNPROTECTED
+    by_schedule = {True: Protection.PROTECTED, False: Protection.OVERDUE, None: Protection.UNKNOWN}
+    return by_schedule[machine.backup_up_to_date]
+
+
+def update_protection(machine_ids: Collection[int]) -> int:
+    """Concludes again for these machines, writes what changed and returns how many rows that was."""
+    ids, written = list(machine_ids), 0
+    for start in range(0, len(ids), BATCH):
+        changed = [machine for machine in _with_history(ids[start : start + BATCH]) if _differs(machine)]
+        Machine.across_tenants.bulk_update(changed, ["protection", "last_success_at"])
+        written += len(changed)
+    return written
+
+
+def _differs(machine: Machine) -> bool:
+    """Sets what is concluded; True if that is news."""
+    was = (machine.protection, machine.last_success_at)
+    history = History(machine.last_status or "", machine.is_restorable, machine.success_at)  # type: ignore[attr-defined]
+    machine.protection, machine.last_success_at = conclude(machine, history), history.last_success_at
+    return was != (machine.protection, machine.last_success_at)
+
+
+def _with_history(ids: list[int]) -> QuerySet[Machine]:
+    # Only the present owner's backups count: history does not follow the machine.
+    same_owner = Q(tenant=F("machine__tenant")) | Q(tenant__isnull=True, machine__tenant__isnull=True)
+    backups = Backup.across_tenants.filter(same_owner, machine=OuterRef("pk")).order_by("-sort_at")
+    present = backups.filter(vanished_at__isnull=True)
+    return (
+        Machine.across_tenants.filter(pk__in=ids)
+        .defer("details", "tags")
+        .annotate(
+            last_status=Subquery(present.filter(status__in=FINAL_BACKUP_STATUSES).values("status")[:1]),
+            is_restorable=Exists(present.filter(status__in=RESTORABLE)),
+            success_at=Subquery(backups.filter(status__in=SUCCEEDED).values("sort_at")[:1]),
+        )
+    )
