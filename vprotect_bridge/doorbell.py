@@ -1,0 +1,24 @@
+"""Rings for a worker. A lost ring costs time, never a wish: the reconciler rings again."""
+
+import logging
+
+from celery import current_app
+
+logger = logging.getLogger(__name__)
+
+
+def ring_submit() -> None:
+    """There is a wish to send."""
+    _ring("vprotect_bridge.tasks.submit")
+
+
+def ring_answer() -> None:
+    """There is a question to answer."""
+    _ring("vprotect_bridge.tasks.answer")
+
+
+def _ring(task: str) -> None:
+    try:
+        current_app.send_task(task, expires=60)
+    except Exception as error:
+        logger.warning("%s was not rung for, the sweep will find it: %s", task, type(error).__name__)
