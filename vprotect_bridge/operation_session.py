@@ -48,7 +48,7 @@ class OperationSession:
         """Moves `submission` and records the event, in one statement; False = somebody else moved it before.
 
         The row must still be in the submission and under the fence that `operation` was read with. On success
-        `operation` holds the new submission and fence.
+        `operation` holds the new submission and fence. Staying where it is for the same reason is noted once.
         """
         changes["submission"] = to
         assignments = [
@@ -57,14 +57,18 @@ class OperationSession:
         values = [v for v in map(_parameter, changes.values()) if not isinstance(v, DatabaseClock)]
         statement = sql.SQL(
             "WITH moved AS (UPDATE {table} SET {assignments} WHERE id = %s AND submission = %s AND fence = %s"
-            " RETURNING id, tenant_id, fence)"
-            " INSERT INTO vprotect_bridge_operationevent"
+            " RETURNING id, tenant_id, fence), noted AS (INSERT INTO vprotect_bridge_operationevent"
             " (id, tenant_id, operation_id, at, moved_from, moved_to, fence, detail)"
             " SELECT gen_random_uuid(), tenant_id, id, clock_timestamp(), %s, %s, fence, %s FROM moved"
-            " RETURNING fence"
+            " WHERE %s IS DISTINCT FROM (SELECT e.detail FROM vprotect_bridge_operationevent e"
+            " WHERE e.operation_id = moved.id AND e.moved_from = %s AND e.moved_to = %s"
+            " AND e.moved_from = e.moved_to ORDER BY e.at DESC LIMIT 1))"
+            " SELECT fence FROM moved"
         ).format(table=TABLE, assignments=sql.SQL(", ").join(assignments))
         was = [operation.pk, operation.submission, operation.fence]
-        row = self._pg.execute(statement, [*values, *was, operation.submission, to, detail[:4000]]).fetchone()
+        move = [operation.submission, to]
+        noted = detail[:4000]
+        row = self._pg.execute(statement, [*values, *was, *move, noted, noted, *move]).fetchone()
         if row is None:
             return False
         operation.submission, operation.fence = Operation.Submission(to), row[0]

@@ -33,6 +33,7 @@ from vprotect_bridge.client.errors import (
     Unauthorized,
     UpstreamError,
 )
+from vprotect_bridge.client.types import Backup as UpstreamBackup
 from vprotect_bridge.client.types import Task
 from vprotect_bridge.models import Backup, Operation, UpstreamStatus
 from vprotect_bridge.operation_session import DatabaseClock, OperationSession, locked, operation_session
@@ -138,27 +139,32 @@ def look_up(api: VProtect, operation: Operation) -> Sight:
 
 def _look_for_backup(api: VProtect, operation: Operation, seen: tuple[str, ...], exports: list[Task]) -> Sight:
     """A finished task may have been cleared from the console already (API reference, 6.1); its backup stays."""
+    of_tasks = {task.backup.guid for task in exports if task.backup}
+    new, complete = new_backups(api, operation, known=of_tasks)
+    if not new and complete:
+        return Sight(absent=True, seen_guids=seen)
+    by_person = [backup for backup in new if backup.origin and backup.origin.type == "USER"]
+    return Sight(backup_guid=by_person[0].guid if len(by_person) == len(new) == 1 else "", seen_guids=seen)
+
+
+def new_backups(
+    api: VProtect, operation: Operation, *, known: set[str] | frozenset[str] = frozenset()
+) -> tuple[list[UpstreamBackup], bool]:
+    """Backups of the operation's machine since it was sent that are no other's, and whether the list was complete."""
     assert operation.sent_at is not None  # noqa: S101 — only asked after a send
     listing = api.list_backups(protected_entity=operation.subject_guid)
-    of_tasks = {task.backup.guid for task in exports if task.backup}
-    of_operations = set(
-        Operation.across_tenants.filter(subject_guid=operation.subject_guid)
-        .exclude(backup_guid="")
-        .values_list("backup_guid", flat=True)
-    )
+    others = Operation.across_tenants.filter(subject_guid=operation.subject_guid).exclude(pk=operation.pk)
+    known = known | set(others.exclude(backup_guid="").values_list("backup_guid", flat=True))
     since = operation.sent_at - CLOCKS_MAY_DIFFER
     new = [
         backup
         for backup in listing.items
-        if backup.guid not in of_tasks | of_operations
+        if backup.guid not in known
         and (moment := backup.backup_time or backup.snapshot_time) is not None
         and moment >= since
         and not Backup.across_tenants.filter(guid=backup.guid, sort_at__lt=since).exists()
     ]
-    if not new and listing.complete and not listing.dropped:
-        return Sight(absent=True, seen_guids=seen)
-    by_person = [b for b in new if b.origin and b.origin.type == "USER"]
-    return Sight(backup_guid=by_person[0].guid if len(by_person) == len(new) == 1 else "", seen_guids=seen)
+    return new, listing.complete and not listing.dropped
 
 
 # ── Sending: the five steps ──────────────────────────────────────────────────

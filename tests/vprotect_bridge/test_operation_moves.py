@@ -2,6 +2,7 @@
 
 import pytest
 from django.db import DatabaseError, IntegrityError
+from django.utils import timezone
 
 from tenants.models import Tenant
 from tests.conftest import machine_of, operation_on
@@ -18,6 +19,11 @@ def _move(operation: Operation, **changes: object) -> Operation:
 def test_each_change_counts_the_version(sunflower: Tenant):
     operation = operation_on(machine_of(sunflower))
     assert _move(operation, progress=10).version == 2
+
+
+def test_a_look_that_shows_nothing_new_does_not_count(sunflower: Tenant):
+    operation = operation_on(machine_of(sunflower))
+    assert _move(operation, followed_at=timezone.now(), next_at=timezone.now()).version == 1
 
 
 def test_progress_never_falls(sunflower: Tenant):

@@ -21,7 +21,7 @@ class Operation(models.Model):
     """Everything that changes vProtect (docs/submit-protocol.md).
 
     `submission` is what we know of our own sending; `phase` and `outcome` are what upstream says of the work.
-    A trigger allows only these moves of `submission`, and counts `version` at every change:
+    A trigger allows only these moves of `submission`, and counts `version` at every change that a person can see:
 
         pending   → sending · accepted (found upstream before sending) · rejected · expired · cancelled
                     · needs_attention

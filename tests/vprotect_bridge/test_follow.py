@@ -1,0 +1,207 @@
+"""Accepted backups are followed to their end, against the simulator (API reference, chapter 7)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from tenants.models import Claim, Grant, Role, Tenant
+from tests.conftest import operation_on, person
+from vprotect_bridge import submit as protocol
+from vprotect_bridge.client.api import VProtect
+from vprotect_bridge.follow import follow
+from vprotect_bridge.models import Backup, Machine, Operation, OperationEvent
+from vprotect_bridge.sync import sync_inventory
+from vprotect_simulator.landscape import PROJECT_UUIDS
+from vprotect_simulator.names import guid_of
+from vprotect_simulator.server import SimulatorServer
+
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+
+WEB, DB = guid_of("vm/web-01"), guid_of("vm/db-01")
+PRIMARY = guid_of("destination/primary-fs")
+
+
+@pytest.fixture
+def tenant(api: VProtect) -> Tenant:
+    tenant = Tenant.objects.create(name="Sunflower", slug="sunflower")
+    Claim.across_tenants.create(tenant=tenant, kind=Claim.Kind.TENANT_VALUE, value=PROJECT_UUIDS["aurora-books"])
+    Grant.across_tenants.create(tenant=tenant, kind=Grant.Kind.DESTINATION, guid=PRIMARY)
+    sync_inventory(api)
+    return tenant
+
+
+def sent_backup(api: VProtect, tenant: Tenant, guid: str = WEB, backup_type: str = "FULL") -> Operation:
+    machine = Machine.across_tenants.get(guid=guid)
+    member = person(tenant, f"member-{guid[:4]}", Role.MEMBER)
+    operation = operation_on(machine, created_by=member)
+    request = {"backup_type": backup_type, "destination_guid": PRIMARY, "priority": 50}
+    Operation.across_tenants.filter(pk=operation.pk).update(request=request)
+    protocol.submit(api)
+    return now(operation)
+
+
+def now(operation: Operation) -> Operation:
+    return Operation.across_tenants.get(pk=operation.pk)
+
+
+def look(api: VProtect, simulator: SimulatorServer, operation: Operation, seconds: float) -> Operation:
+    """Lets time pass upstream, and enough here that nothing is asked too soon."""
+    simulator.control.advance(seconds)
+    Operation.across_tenants.filter(pk=operation.pk).update(followed_at=None)
+    follow(api)
+    return now(operation)
+
+
+def test_export_and_store_are_one_story(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    operation = sent_backup(api, tenant)
+    assert (operation.submission, operation.phase) == ("accepted", "queued")
+    seen = [look(api, simulator, operation, seconds) for seconds in (1, 60, 140, 1, 50, 1, 300)]
+    phases = list(dict.fromkeys(step.phase for step in seen))
+    assert phases == ["queued", "exporting", "between", "storing", ""]
+    progress = [step.progress for step in seen]
+    assert progress == sorted(progress) and max(progress[:-1]) < 100
+    last = seen[-1]
+    assert (last.outcome, last.progress, last.made_type) == ("succeeded", 100, "FULL")
+    assert last.finished_at and last.started_at
+    backup = Backup.across_tenants.get(guid=last.backup_guid)
+    assert (backup.status, backup.tenant) == ("SUCCESS", tenant), "the history has it at once"
+    moves = OperationEvent.across_tenants.filter(operation=operation).order_by("at").values_list("moved_to", flat=True)
+    assert list(moves) == ["sending", "accepted", "exporting", "between", "storing", "succeeded"]
+
+
+def test_nothing_is_asked_while_nothing_is_open(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    asked = len(simulator.control.ledger())
+    assert follow(api) == 0
+    assert len(simulator.control.ledger()) == asked
+
+
+def test_many_operations_cost_the_same_two_listings(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    operations = [sent_backup(api, tenant, guid) for guid in (WEB, DB)]
+    asked = len(simulator.control.ledger())
+    look(api, simulator, operations[0], 60)
+    assert len(simulator.control.ledger()) - asked == 2
+
+
+def test_a_place_in_line_is_shown(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    simulator.control.change_settings(max_running=0)
+    first, second = (sent_backup(api, tenant, guid) for guid in (WEB, DB))
+    follow(api)
+    assert (now(first).place_in_line, now(second).place_in_line) == (1, 2)
+
+
+def test_an_unchanged_look_writes_nothing(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    simulator.control.change_settings(max_running=0)
+    operation = sent_backup(api, tenant)
+    follow(api)
+    version = now(operation).version
+    assert follow(api) == 0
+    assert now(operation).version == version
+
+
+def test_a_full_made_instead_is_told(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    operation = sent_backup(api, tenant, DB, "INCREMENTAL")
+    for _ in range(3):
+        operation = look(api, simulator, operation, 400)
+    assert (operation.outcome, operation.made_type) == ("succeeded", "FULL")
+
+
+@pytest.mark.parametrize("kind", ["EXPORT", "STORE"])
+def test_a_failure_ends_it(kind: str, api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    simulator.control.change_machine(WEB, {"_behaviour": {kind: "fail"}})
+    operation = sent_backup(api, tenant)
+    for _ in range(3):
+        operation = look(api, simulator, operation, 400)
+    assert (operation.outcome, operation.phase) == ("failed", "")
+    assert operation.progress < 100
+    assert Backup.across_tenants.get(guid=operation.backup_guid).status_info
+
+
+def test_a_window_that_passed_upstream_ends_it(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    simulator.control.change_settings(max_running=0)
+    operation = sent_backup(api, tenant)
+    assert look(api, simulator, operation, 7 * 3600).outcome == "failed"
+
+
+@pytest.mark.parametrize("at", [1, 60, 250])
+def test_a_task_that_vanished_is_not_a_failure(at: int, api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    operation = sent_backup(api, tenant)
+    for task in simulator.control.tasks():
+        simulator.control.remove_task(task["guid"])
+    seen = look(api, simulator, operation, at)
+    assert (seen.outcome, seen.phase) == ("", "between")
+
+
+def test_tasks_cleared_after_the_end_leave_the_backup_to_tell(
+    api: VProtect, simulator: SimulatorServer, tenant: Tenant
+):
+    operation = sent_backup(api, tenant)
+    simulator.control.change_settings(task_retention=1)
+    for _ in range(3):
+        operation = look(api, simulator, operation, 400)
+    assert simulator.control.tasks() == []
+    assert operation.outcome == "succeeded"
+
+
+def test_a_backup_that_no_task_names_is_found(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    operation = sent_backup(api, tenant)
+    Operation.across_tenants.filter(pk=operation.pk).update(backup_guid="")
+    for task in simulator.control.tasks():
+        backup = task["backup"]["guid"]
+    simulator.control.advance(400), simulator.control.tasks(), simulator.control.advance(400)
+    for task in simulator.control.tasks():
+        simulator.control.remove_task(task["guid"])
+    assert look(api, simulator, operation, 1).backup_guid == backup
+
+
+def test_a_cancelled_backup_is_not_called_failed(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    operation = sent_backup(api, tenant)
+    simulator.control.advance(30)
+    api.cancel_task(operation.task_guid or "")
+    assert look(api, simulator, operation, 1).outcome == ""
+    assert look(api, simulator, operation, 15).outcome == "cancelled"
+
+
+def test_what_can_never_be_found_ends_after_a_day(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    operation = sent_backup(api, tenant)
+    for task in simulator.control.tasks():
+        simulator.control.remove_task(task["guid"])
+    simulator.control.remove_backup(operation.backup_guid)
+    assert look(api, simulator, operation, 1).outcome == ""
+    Operation.across_tenants.update(created_at=timezone.now() - timedelta(hours=25))
+    assert look(api, simulator, operation, 1).outcome == "failed"
+
+
+@pytest.mark.parametrize("fault", ["html", "garbage", "empty"])
+def test_nonsense_moves_nothing(fault: str, api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    operation = sent_backup(api, tenant)
+    before = now(operation)
+    simulator.control.fault(fault, path="/tasks", times=0)
+    try:
+        look(api, simulator, operation, 1000)
+    except Exception as error:
+        assert type(error).__name__ == "BadAnswer"
+    after = now(operation)
+    assert (after.phase, after.outcome, after.version) == (before.phase, before.outcome, before.version)
+
+
+def test_a_request_applied_too_late_raises_the_alarm(
+    api: VProtect, simulator: SimulatorServer, tenant: Tenant, settings: Any
+):
+    """The one double that cannot be prevented is never silent (fault matrix, F12)."""
+    settings.VPROTECT_SECONDS = {**settings.VPROTECT_SECONDS, "settle": 0.0}
+    simulator.control.fault("late", path="/tasks/export", seconds=1.5)
+    operation = sent_backup(api, tenant)
+    for _ in range(3):
+        Operation.across_tenants.update(next_at=timezone.now())
+        protocol.reconcile(api)
+    protocol.submit(api)
+    assert (now(operation).submission, now(operation).attempts) == ("accepted", 2)
+    while len(simulator.control.made_tasks()) < 2:
+        pass
+    follow(api)
+    assert now(operation).submission == "needs_attention"
+    assert OperationEvent.across_tenants.filter(detail__startswith="double: ").exists()

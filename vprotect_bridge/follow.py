@@ -1,0 +1,267 @@
+"""Follows accepted operations to their end: two listings a cycle, however many people watch.
+
+EXPORT and STORE are one story (API reference, 7.4). The authority on a backup is its own entry: a task that
+vanished is not a failure, and an EXPORT that finished is not yet a backup.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from vprotect_bridge.client.api import VProtect
+from vprotect_bridge.client.errors import NotFound
+from vprotect_bridge.client.types import Backup as UpstreamBackup
+from vprotect_bridge.client.types import Task
+from vprotect_bridge.models import Operation, OperationEvent, UpstreamStatus
+from vprotect_bridge.submit import has_marker, new_backups
+from vprotect_bridge.sync import refresh_backups
+
+logger = logging.getLogger(__name__)
+
+Phase = Operation.Phase
+Outcome = Operation.Outcome
+Submission = Operation.Submission
+
+OUTCOME_OF_STATUS = {
+    "SUCCESS": Outcome.SUCCEEDED,
+    "SUCCESS_REMOVED": Outcome.SUCCEEDED,
+    "PARTIAL_SUCCESS": Outcome.PARTIAL,
+    "FAILED": Outcome.FAILED,
+}
+GIVE_UP_AFTER = timedelta(hours=24)
+DOUBLES_MAY_COME_FOR = timedelta(hours=1)
+
+
+@dataclass
+class Console:
+    """What is queued and running upstream now. `queue` is in the order in which vProtect will start it."""
+
+    queue: list[Task] = field(default_factory=list)
+    running: list[Task] = field(default_factory=list)
+    complete: bool = False
+
+    def task_of(self, operation: Operation) -> Task | None:
+        """The task that works on this operation now: its own, its backup's STORE, or an automatic repetition."""
+        return next((task for task in [*self.running, *self.queue] if _belongs(task, operation)), None)
+
+    def place_of(self, task: Task) -> int | None:
+        return next((place for place, other in enumerate(self.queue, 1) if other.guid == task.guid), None)
+
+
+def follow(api: VProtect) -> int:
+    """One cycle; returns how many operations moved. Asks nothing while nothing is open.
+
+    Raises `UpstreamError` when vProtect cannot be asked.
+    """
+    operations, resent = list(_open_operations()), list(_lately_sent_again())
+    if not operations and not resent:
+        return 0
+    console = look_at_console(api)
+    for operation in resent:
+        _watch_for_double(console, operation)
+    moved = sum(_advance(api, console, operation) for operation in operations)
+    UpstreamStatus.objects.filter(pk=1).update(followed_at=timezone.now())
+    return moved
+
+
+def look_at_console(api: VProtect) -> Console:
+    queued = api.list_tasks(state="QUEUED")
+    running = api.list_tasks(state="RUNNING")
+    return Console(
+        queue=sorted(queued.items, key=lambda task: -(task.priority or 0)),
+        running=list(running.items),
+        complete=queued.complete and running.complete and not (queued.dropped or running.dropped),
+    )
+
+
+def _open_operations() -> Any:
+    known = Q(task_guid__isnull=False) | ~Q(backup_guid="")
+    followed = [Submission.ACCEPTED, Submission.NEEDS_ATTENTION]
+    return (
+        Operation.across_tenants.filter(known, outcome=Outcome.OPEN, submission__in=followed)
+        .select_related("machine")
+        .order_by("created_at")
+    )
+
+
+def _belongs(task: Task, operation: Operation) -> bool:
+    if task.guid == operation.task_guid:
+        return True
+    same_machine = task.protected_entity is not None and task.protected_entity.guid == operation.subject_guid
+    same_backup = bool(operation.backup_guid) and task.backup is not None and task.backup.guid == operation.backup_guid
+    return same_machine and same_backup and task.type in {"EXPORT", "STORE"}
+
+
+def _advance(api: VProtect, console: Console, operation: Operation) -> bool:
+    task = console.task_of(operation)
+    if task is not None:
+        return _show_work(console, operation, task)
+    if not console.complete or _asked_lately(operation):
+        return False
+    return _ask_for_the_end(api, operation)
+
+
+# ── While it works ───────────────────────────────────────────────────────────
+
+
+def _show_work(console: Console, operation: Operation, task: Task) -> bool:
+    is_store, is_running = task.type == "STORE", task.state == "RUNNING"
+    phase = {
+        (False, False): Phase.QUEUED,
+        (False, True): Phase.EXPORTING,
+        (True, False): Phase.BETWEEN,
+        (True, True): Phase.STORING,
+    }[is_store, is_running]
+    return _change(
+        operation,
+        phase=phase,
+        # Half for each of the two tasks, and never all before the backup itself is final.
+        progress=min(int((task.progress or 0) / 2) + (50 if is_store else 0), 99),
+        place_in_line=console.place_of(task) if phase == Phase.QUEUED else None,
+        started_at=operation.started_at or task.start_time,
+        backup_guid=operation.backup_guid or (task.backup.guid if task.backup else ""),
+    )
+
+
+# ── How it ended ─────────────────────────────────────────────────────────────
+
+
+def _asked_lately(operation: Operation) -> bool:
+    """Between two tasks nothing is listed: ask at once, then ever more slowly."""
+    if operation.followed_at is None or operation.phase not in {Phase.BETWEEN, Phase.CHECKING}:
+        return False
+    now = timezone.now()
+    worked_for = now - (operation.started_at or operation.created_at)
+    pause = min(max(worked_for / 20, timedelta(seconds=2)), timedelta(minutes=5))
+    return now - operation.followed_at < pause
+
+
+def _ask_for_the_end(api: VProtect, operation: Operation) -> bool:
+    """The task left the console: its backup tells how it ended, or that the second task is still to come."""
+    task = _task(api, operation)
+    backup = _backup(api, operation, task)
+    outcome = OUTCOME_OF_STATUS.get(backup.status) if backup else _outcome_without_backup(operation, task)
+    backup_guid = backup.guid if backup else operation.backup_guid
+    if outcome is None:
+        is_before_store = operation.phase in {Phase.QUEUED, Phase.EXPORTING, Phase.BETWEEN} and backup is not None
+        phase = Phase.BETWEEN if is_before_store else Phase.CHECKING
+        return _change(operation, phase=phase, backup_guid=backup_guid, place_in_line=None, followed_at=timezone.now())
+    if task is not None and task.state == "CANCELLED" and outcome == Outcome.FAILED:
+        outcome = Outcome.CANCELLED
+    # The history shows the backup before the operation says that it has ended.
+    refresh_backups(api, operation.machine)
+    return _change(
+        operation,
+        outcome=outcome,
+        phase=Phase.NONE,
+        place_in_line=None,
+        backup_guid=backup_guid,
+        made_type=backup.type if backup else "",
+        progress=100 if outcome in {Outcome.SUCCEEDED, Outcome.PARTIAL} else operation.progress,
+        finished_at=timezone.now(),
+    )
+
+
+def _task(api: VProtect, operation: Operation) -> Task | None:
+    if operation.task_guid is None:
+        return None
+    try:
+        return api.get_task(operation.task_guid)
+    except NotFound:
+        return None
+
+
+def _backup(api: VProtect, operation: Operation, task: Task | None) -> UpstreamBackup | None:
+    """By its GUID; where no task ever named it, the one new backup of the machine since the wish was sent."""
+    guid = operation.backup_guid or (task.backup.guid if task and task.backup else "")
+    if not guid:
+        new, _complete = new_backups(api, operation) if operation.sent_at else ([], False)
+        return new[0] if len(new) == 1 else None
+    try:
+        return api.get_backup(guid)
+    except NotFound:
+        return None
+
+
+def _outcome_without_backup(operation: Operation, task: Task | None) -> Outcome | None:
+    if task is not None and task.state in {"FAILED", "CANCELLED"}:
+        return Outcome.FAILED
+    if timezone.now() - operation.created_at > GIVE_UP_AFTER:
+        logger.error("operation %s: neither task nor backup can be found", operation.pk)
+        return Outcome.FAILED
+    return None
+
+
+def _change(operation: Operation, **changes: Any) -> bool:
+    """Writes only what differs, and only while the operation is open: an unchanged poll costs nothing.
+
+    The bar never goes back. A new phase or outcome is an event in the operation's journal.
+    """
+    changes["progress"] = max(changes.get("progress", 0), operation.progress)
+    different = {name: value for name, value in changes.items() if getattr(operation, name) != value}
+    if not different:
+        return False
+    was, becomes = operation.phase, changes.get("outcome") or changes["phase"]
+    with transaction.atomic():
+        row = Operation.across_tenants.filter(pk=operation.pk, outcome=Outcome.OPEN)
+        if not row.update(**different):
+            return False
+        if was != becomes:
+            _note(operation, was, becomes)
+    return True
+
+
+def _note(operation: Operation, was: str, becomes: str, detail: str = "") -> None:
+    OperationEvent.across_tenants.create(
+        tenant_id=operation.tenant_id,
+        operation=operation,
+        moved_from=was,
+        moved_to=becomes,
+        fence=operation.fence,
+        detail=detail,
+    )
+
+
+# ── Doubles ──────────────────────────────────────────────────────────────────
+
+
+def _lately_sent_again() -> Any:
+    """Only what was sent twice can be there twice, and only for as long as a request may be on its way."""
+    since = timezone.now() - DOUBLES_MAY_COME_FOR
+    return Operation.across_tenants.filter(
+        attempts__gt=1, sent_at__gt=since, submission=Submission.ACCEPTED, task_guid__isnull=False
+    )
+
+
+def _watch_for_double(console: Console, operation: Operation) -> None:
+    """A request applied after the settle time shows as a second task with the operation's marker."""
+    fidelity = UpstreamStatus.objects.values_list("marker_fidelity", flat=True).get(pk=1)
+    twins = [
+        task.guid
+        for task in [*console.queue, *console.running]
+        if task.type == "EXPORT"
+        and task.guid != operation.task_guid
+        and task.protected_entity is not None
+        and task.protected_entity.guid == operation.subject_guid
+        and has_marker(task, operation, fidelity)
+        # An automatic repetition is of the same backup.
+        and not (task.backup and task.backup.guid == operation.backup_guid)
+    ]
+    if not twins:
+        return
+    guids = ", ".join([operation.task_guid or "", *twins])
+    logger.error("DOUBLE: operation %s has the tasks %s", operation.pk, guids)
+    with transaction.atomic():
+        moved = Operation.across_tenants.filter(pk=operation.pk, submission=Submission.ACCEPTED).update(
+            submission=Submission.NEEDS_ATTENTION,
+            user_message="This backup was started twice. Nothing is lost; the operator has been told.",
+        )
+        if moved:
+            _note(operation, Submission.ACCEPTED, Submission.NEEDS_ATTENTION, f"double: {guids}")

@@ -1,0 +1,74 @@
+"""What Celery runs. A message is a doorbell without content: it may be lost, late or rung twice, and harms nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+
+from celery import shared_task
+
+from vprotect_bridge import doorbell, questions, sync
+from vprotect_bridge import follow as following
+from vprotect_bridge import submit as submitting
+from vprotect_bridge.client.errors import UpstreamError
+from vprotect_bridge.connection import note_error, own_connection, try_lock, vprotect
+
+logger = logging.getLogger(__name__)
+
+MOST_RINGS = 50
+
+
+def _alone(function: Callable[[], None]) -> Callable[[], None]:
+    """Runs the job in one process at a time: two beats, or a cycle longer than its period, are harmless.
+
+    That vProtect is away is noted by the connection and no error of ours.
+    """
+
+    @wraps(function)
+    def job() -> None:
+        with own_connection() as pg:
+            if try_lock(pg, function.__name__):
+                try:
+                    function()
+                except UpstreamError as error:
+                    note_error(error)
+                    logger.warning("%s: %s", function.__name__, error)
+
+    return job
+
+
+@shared_task
+def submit() -> None:
+    submitting.submit(vprotect())
+
+
+@shared_task
+@_alone
+def reconcile() -> None:
+    due = submitting.reconcile(vprotect())
+    for _ in range(min(due, MOST_RINGS)):
+        doorbell.ring_submit()
+
+
+@shared_task
+@_alone
+def follow() -> None:
+    following.follow(vprotect())
+
+
+@shared_task
+@_alone
+def sync_inventory() -> None:
+    sync.sync_inventory(vprotect())
+
+
+@shared_task
+@_alone
+def sync_backups() -> None:
+    sync.sync_backups(vprotect())
+
+
+@shared_task
+def answer() -> None:
+    questions.answer_questions(vprotect())
