@@ -17,6 +17,7 @@ from vprotect_simulator.work import backup_size, location, note_success, request
 
 GIB = 1024**3
 DAY_MS = 24 * 3600 * 1000
+NIGHT_IS_OVER_MS = 3 * 3600 * 1000
 PROJECT_UUIDS = {
     "aurora-books": "e5a2c7b64a0d4d1fb0b5f8f0c2b1a910",
     "borealis-clinic": "7b1d0f3c9c5e4b52a1d8f6e4b7c09d21",
@@ -147,13 +148,12 @@ def _machine(state: State, kind: Kind) -> Row:
 def _add_history(state: State, vm: Row, kind: Kind) -> None:
     """One backup a night at about 02:00 UTC, full on Sundays; what is older than three weeks is removed."""
     rng = random.Random(kind.name)  # noqa: S311
-    today = state.clock.now_ms() // DAY_MS * DAY_MS
+    # The last night that is over by now, whatever time of the day it is.
+    last_night = (state.clock.now_ms() - NIGHT_IS_OVER_MS) // DAY_MS * DAY_MS
     newest_day = 3 if kind.is_overdue else 40 if not kind.present else 0
     base: Row | None = None
     for day in range(kind.days + newest_day, newest_day - 1, -1):
-        at = today - day * DAY_MS + rng.randint(7_200_000, 9_000_000)
-        if at > state.clock.now_ms():
-            continue
+        at = last_night - day * DAY_MS + rng.randint(7_200_000, 9_000_000)
         is_full = base is None or kind.policy == "weekly-full" or (at // DAY_MS + 4) % 7 == 0
         fails = (day == newest_day and kind.fails) or (day > newest_day + 1 and rng.random() < 0.02)
         backup = _past_backup(state, vm, at, "FULL" if is_full else "INCREMENTAL", base, rng)
