@@ -1,6 +1,18 @@
+from datetime import timedelta
+
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
+
+from vprotect_bridge.models import UpstreamStatus
 
 
 def portal(request: HttpRequest) -> dict[str, object]:
-    return {"portal_name": "Backup portal", "operator_url": settings.OPERATOR_URL}
+    """What every page shows. `upstream` is asked for only by pages below a tenant."""
+    return {
+        "portal_name": "Backup portal",
+        "operator_url": settings.OPERATOR_URL,
+        "upstream": SimpleLazyObject(lambda: UpstreamStatus.objects.filter(pk=1).first()),
+        "stale_before": timezone.now() - timedelta(seconds=max(600, 5 * settings.VPROTECT_SECONDS["inventory"])),
+    }

@@ -1,8 +1,41 @@
-from django.urls import include, path
+from allauth.account.urls import urlpatterns as allauth_urlpatterns
+from django.urls import include, path, register_converter
 
-from portal.views import health
+from portal.access import GuidConverter
+from portal.views import backups, health, home, machines, operations
+
+register_converter(GuidConverter, "guid")
+
+# Of allauth's pages those that are in use. People do not change their address themselves: it is who they are.
+ACCOUNT_PAGES = {
+    "account_login",
+    "account_logout",
+    "account_inactive",
+    "account_signup",
+    "account_reauthenticate",
+    "account_change_password",
+    "account_reset_password",
+    "account_reset_password_done",
+    "account_reset_password_from_key",
+    "account_reset_password_from_key_done",
+}
+account_urlpatterns = [page for page in allauth_urlpatterns if page.name in ACCOUNT_PAGES]
+
+tenant_urlpatterns = [
+    path("", home.tenant_home, name="tenant-home"),
+    path("machines/", machines.machine_list, name="machines"),
+    path("machines/<guid:guid>/", machines.machine_detail, name="machine"),
+    path("machines/<guid:guid>/history", machines.machine_history, name="machine-history"),
+    path("machines/<guid:guid>/backup/", backups.backup_create, name="backup-create"),
+    path("questions/<uuid:question_id>/", backups.question, name="question"),
+    path("operations/", operations.operation_list, name="operations"),
+    path("operations/<uuid:operation_id>/", operations.operation_detail, name="operation"),
+    path("operations/<uuid:operation_id>/poll", operations.operation_poll, name="operation-poll"),
+]
 
 urlpatterns = [
+    path("", home.home, name="home"),
     path("healthz", health.process, name="healthz"),
-    path("accounts/", include("allauth.account.urls")),
+    path("accounts/", include(account_urlpatterns)),
+    path("t/<slug:tenant>/", include(tenant_urlpatterns)),
 ]

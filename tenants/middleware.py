@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
 from django.db import connection, transaction
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
 from django_scopes import scope
 
 from tenants.models import Membership, Tenant
@@ -19,10 +22,11 @@ TENANT_ADDRESS = re.compile(r"^/t/(?P<slug>[^/]*)/")
 
 
 class TenantRequest(HttpRequest):
-    """A request below /t/<tenant>/, after the middleware let it in."""
+    """A request below /t/<tenant>/, after the middleware let it in. `memberships`: in all of the person's tenants."""
 
     tenant: Tenant
     membership: Membership
+    memberships: list[Membership]
 
 
 class TenantMiddleware:
@@ -36,13 +40,22 @@ class TenantMiddleware:
             # Nothing is shown without a person: LoginRequiredMiddleware sends them to the login.
             return self.get_response(request)
         with transaction.atomic():
-            membership = _membership(request.user.pk, address["slug"])
-            request.membership = membership  # type: ignore[attr-defined]
-            if membership is None:
-                return self.get_response(request)
-            request.tenant = membership.tenant  # type: ignore[attr-defined]
-            with scope(tenant=membership.tenant):
-                return self.get_response(request)
+            response = self._inside(request, address["slug"])
+            if getattr(request, "has_failed", False):
+                # Django has already made an answer of the exception, which would otherwise commit.
+                transaction.set_rollback(True)
+            return response
+
+    def _inside(self, request: HttpRequest, slug: str) -> HttpResponse:
+        memberships = active_memberships(request.user)
+        membership = next((one for one in memberships if one.tenant.slug == slug), None)
+        set_tenant(membership.tenant if membership else None)
+        if membership is None:
+            return self.get_response(request)
+        request.tenant, request.membership = membership.tenant, membership  # type: ignore[attr-defined]
+        request.memberships = memberships  # type: ignore[attr-defined]
+        with scope(tenant=membership.tenant), timezone.override(membership.tenant.time_zone):
+            return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *args: object) -> None:
         """A stranger's tenant and one that does not exist look alike."""
@@ -50,15 +63,17 @@ class TenantMiddleware:
         if is_tenant_page and request.user.is_authenticated and request.tenant is None:  # type: ignore[attr-defined]
             raise Http404
 
+    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
+        request.has_failed = True  # type: ignore[attr-defined]
 
-def _membership(user_id: int, slug: str) -> Membership | None:
-    """Reads the membership and sets the tenant for row-level security; for nobody, sets none."""
-    membership = (
-        Membership.objects.select_related("tenant")
-        .filter(user_id=user_id, tenant__slug=slug, tenant__is_active=True)
-        .first()
-    )
+
+def active_memberships(user: AbstractBaseUser | AnonymousUser) -> list[Membership]:
+    """Of one person, in tenants that are active, by the tenants' names."""
+    memberships = Membership.objects.filter(user=user.pk, tenant__is_active=True)
+    return list(memberships.select_related("tenant").order_by("tenant__name"))
+
+
+def set_tenant(tenant: Tenant | None) -> None:
+    """Tells row-level security whose rows this transaction may touch; None = nobody's."""
     with connection.cursor() as cursor:
-        tenant_id = membership.tenant_id if membership else ""
-        cursor.execute("SELECT set_config('app.tenant', %s, true)", [str(tenant_id)])
-    return membership
+        cursor.execute("SELECT set_config('app.tenant', %s, true)", [str(tenant.pk) if tenant else ""])

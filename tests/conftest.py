@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.test import Client
 from django.utils import timezone
 
 from tenants.models import Membership, Role, Tenant, User
@@ -53,6 +54,29 @@ def as_role(db: None) -> AsRole:
             cursor.execute("RESET ROLE")
 
     return take
+
+
+@pytest.fixture
+def as_web(db: None) -> Iterator[Callable[[User | None], Client]]:
+    """`as_web(person)` — a browser in which this person is signed in; its requests run as the role of web."""
+
+    def browser(user: User | None = None) -> Client:
+        client = WebClient()
+        if user is not None:
+            client.force_login(user)
+        return client
+
+    yield browser
+
+
+class WebClient(Client):
+    def request(self, **request: Any) -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute("SET ROLE portal_web")
+            try:
+                return super().request(**request)
+            finally:
+                cursor.execute("RESET ROLE")
 
 
 @pytest.fixture

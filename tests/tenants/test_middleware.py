@@ -43,10 +43,10 @@ def broken(request: HttpRequest, tenant: str) -> JsonResponse:
 
 
 urlpatterns = [
-    path("accounts/", include("allauth.account.urls")),
     path("outside/", outside),
     path("t/<slug:tenant>/here/", here),
     path("t/<slug:tenant>/broken/", broken),
+    path("", include("portal.urls")),
 ]
 
 
@@ -94,7 +94,6 @@ def test_the_tenant_does_not_outlive_the_request(web: Client):
     assert web.get("/outside/").json()["set"] == ""
 
 
-@pytest.mark.xfail(strict=True, reason="Django answers 500 inside the middleware, so its transaction commits")
 def test_a_page_that_breaks_leaves_nothing_behind(web: Client, sunflower: Tenant):
     _as_owner("GRANT UPDATE (name) ON tenants_tenant TO portal_web")
     web.raise_request_exception = False
@@ -114,7 +113,8 @@ def test_a_stranger_an_unknown_and_an_inactive_tenant_look_alike(inactive: bool,
         addresses = ["/t/pine/here/", "/t/nowhere/here/", "/t/PINE/here/"]
     answers = [web.get(address) for address in addresses]
     assert {answer.status_code for answer in answers} == {404}
-    assert len({re.sub(r"/t/\w+/", "", answer.content.decode()) for answer in answers}) == 1
+    different = r'/t/\w+/|name="csrfmiddlewaretoken" value="\w+"'
+    assert len({re.sub(different, "", answer.content.decode()) for answer in answers}) == 1
 
 
 def test_a_role_taken_away_counts_at_the_next_request(web: Client):

@@ -1,0 +1,82 @@
+"""The one place where what an address names becomes an object, and where 403 and 404 are decided.
+
+Foreign, unknown and malformed are all 404, by one query with the tenant in it. 403 is only for what a person can see
+but may not do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+
+from tenants.middleware import TenantRequest
+from tenants.models import Grant, Membership, Role
+from vprotect_bridge.models import Destination, Machine, Operation, Question
+
+View = Callable[..., HttpResponse]
+
+
+class GuidConverter:
+    """vProtect's GUIDs are opaque; anything else cannot name a machine (docs/vprotect-api.md, 3.4)."""
+
+    regex = "[A-Za-z0-9-]{1,64}"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+def needs(role: Role) -> Callable[[View], View]:
+    """The view is for this role and those that include it. The others may know that it is there: 403."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: TenantRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if not request.membership.may(role):
+                raise PermissionDenied
+            return view(request, *args, **kwargs)
+
+        return guarded
+
+    return decorate
+
+
+def visible_machines(membership: Membership) -> QuerySet[Machine]:
+    """The tenant's machines, or those of them to which the membership is limited."""
+    machines = Machine.objects.all()
+    return machines if membership.machine_guids is None else machines.filter(guid__in=membership.machine_guids)
+
+
+def visible_operations(membership: Membership) -> QuerySet[Operation]:
+    operations = Operation.objects.select_related("machine", "created_by")
+    if membership.machine_guids is None:
+        return operations
+    return operations.filter(subject_guid__in=membership.machine_guids)
+
+
+def machine_for(request: TenantRequest, guid: str) -> Machine:
+    return get_object_or_404(visible_machines(request.membership), guid=guid)
+
+
+def operation_for(request: TenantRequest, operation_id: UUID) -> Operation:
+    return get_object_or_404(visible_operations(request.membership), pk=operation_id)
+
+
+def question_for(request: TenantRequest, question_id: UUID) -> Question:
+    questions = Question.objects.select_related("machine")
+    return get_object_or_404(questions, pk=question_id, machine__in=visible_machines(request.membership))
+
+
+def granted_destinations() -> QuerySet[Destination]:
+    """What the operator granted the tenant, and is still there. Nothing granted = nothing offered."""
+    granted = Grant.objects.filter(kind=Grant.Kind.DESTINATION)
+    return Destination.objects.filter(guid__in=granted.values("guid"), vanished_at__isnull=True)

@@ -1,0 +1,116 @@
+"""What people type and choose. Fields are named one by one; nothing else of a request is ever read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import TextChoices
+from django.utils.translation import gettext_lazy as _
+
+from portal import words
+from tenants.models import Tenant
+from vprotect_bridge.models import Destination, Machine, Protection
+from vprotect_bridge.services import BackupWish
+
+DEFAULT_PRIORITY = 50
+
+
+class MachineFilter(forms.Form):
+    """The list's address. Anything odd in it falls back, so that a shared link always opens."""
+
+    class Sort(TextChoices):
+        NAME = "name", _("Name")
+        STATUS = "status", _("Status, worst first")
+        LAST_BACKUP = "last", _("Last backup, newest first")
+        OLDEST_BACKUP = "oldest", _("Last backup, oldest first")
+        SIZE = "size", _("Size, largest first")
+
+    q = forms.CharField(max_length=100, required=False, label=_("Search by name"))
+    status = forms.ChoiceField(choices=[("", _("All")), *Protection.choices], required=False)
+    sort = forms.ChoiceField(choices=Sort.choices, required=False, label=_("Sort by"))
+    page = forms.IntegerField(min_value=1, max_value=1_000_000, required=False)
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """q, status, sort, page; what is not valid is as if it were not there."""
+        self.is_valid()
+        given = self.cleaned_data
+        return {
+            "q": given.get("q") or "",
+            "status": given.get("status") or "",
+            "sort": given.get("sort") or self.Sort.NAME,
+            "page": given.get("page") or 1,
+        }
+
+
+class LocalDateTimeInput(forms.DateTimeInput):
+    input_type = "datetime-local"
+
+    def __init__(self) -> None:
+        super().__init__(format="%Y-%m-%dT%H:%M")
+
+
+class LocalDateTimeField(forms.DateTimeField):
+    """In the tenant's time zone, to the minute."""
+
+    widget = LocalDateTimeInput
+    default_error_messages = {
+        "invalid": _("Enter a date and a time."),
+        "ambiguous_timezone": _(
+            "The clocks change at that time: it does not exist, or exists twice. Choose an earlier or a later one."
+        ),
+    }
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            return super().to_python(value)
+        except ValidationError as error:
+            if error.code == "ambiguous_timezone":
+                raise ValidationError(self.error_messages[error.code], code=error.code) from error
+            raise
+
+
+class BackupForm(forms.Form):
+    backup_type = forms.ChoiceField(
+        choices=[(name, words.BACKUP_TYPE[name]) for name in ("FULL", "INCREMENTAL")],
+        widget=forms.RadioSelect,
+        initial="FULL",
+        label=_("Type"),
+        error_messages={"required": _("Choose a full or an incremental backup.")},
+    )
+    destination = forms.ChoiceField(
+        label=_("Destination"),
+        error_messages={
+            "required": _("Choose a destination."),
+            "invalid_choice": _("Choose one of the destinations that are offered."),
+        },
+    )
+    window_start = LocalDateTimeField(required=False, label=_("Start"))
+    window_end = LocalDateTimeField(label=_("Must have started by"))
+    priority = forms.IntegerField(min_value=0, label=_("Priority"))
+    client_key = forms.UUIDField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, machine: Machine, tenant: Tenant, destinations: list[Destination], **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.can_be_incremental = bool(machine.policy_guid)
+        self.fields["destination"].choices = [(d.guid, d.name) for d in destinations]  # type: ignore[attr-defined]
+        priority = self.fields["priority"]
+        priority.max_value = tenant.priority_cap  # type: ignore[attr-defined]
+        priority.widget.attrs["max"] = tenant.priority_cap
+        priority.initial = min(DEFAULT_PRIORITY, tenant.priority_cap)
+        for name, field in self.fields.items():
+            if name not in {"backup_type", "client_key"}:
+                field.widget.attrs["class"] = "form-select" if name == "destination" else "form-control"
+
+    @property
+    def wish(self) -> BackupWish:
+        chosen = self.cleaned_data
+        return BackupWish(
+            backup_type=chosen["backup_type"],
+            destination_guid=chosen["destination"],
+            window_start=chosen["window_start"],
+            window_end=chosen["window_end"],
+            priority=chosen["priority"],
+        )

@@ -1,0 +1,92 @@
+"""How the pages show chips, times, sizes and durations."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django import template
+from django.contrib.humanize.templatetags.humanize import naturaltime
+from django.utils import formats, timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from portal import words
+from portal.words import Chip
+from vprotect_bridge.models import Backup, Machine, Operation
+
+register = template.Library()
+
+GIB, MIB = 1024**3, 1024**2
+
+
+@register.inclusion_tag("portal/partials/chip.html")
+def chip(thing: Machine | Operation | Backup) -> dict[str, Chip]:
+    match thing:
+        case Machine():
+            return {"chip": words.protection_chip(thing)}
+        case Operation():
+            return {"chip": words.operation_chip(thing)}
+        case _:
+            return {"chip": words.backup_status_chip(thing.status)}
+
+
+@register.simple_tag
+def when(moment: datetime | None, empty: str = "–") -> SafeString | str:
+    """How long ago or until, with the full local time on hover and for screen readers."""
+    if moment is None:
+        return empty
+    full = full_time(moment)
+    return format_html(
+        '<time datetime="{}" title="{}">{}<span class="visually-hidden"> ({})</span></time>',
+        moment.isoformat(),
+        full,
+        _("now") if abs(timezone.now() - moment) < timedelta(seconds=5) else naturaltime(moment),
+        full,
+    )
+
+
+@register.filter
+def full_time(moment: datetime | None) -> str:
+    """In the tenant's time zone, named."""
+    if moment is None:
+        return ""
+    local = timezone.localtime(moment)
+    return f"{formats.date_format(local, 'j M Y, H:i:s')} {local.tzname()}"
+
+
+@register.filter
+def size(count: int | None) -> str:
+    """Bytes as GiB (MiB when small); a dash for nothing."""
+    if not count:
+        return "–"
+    if count < GIB:
+        return f"{formats.number_format(max(count / MIB, 0.1), 1)} MiB"
+    return f"{formats.number_format(count / GIB, 1)} GiB"
+
+
+@register.filter
+def duration(milliseconds: int | None) -> str:
+    """1 h 02 min, 3 min 05 s, 12 s; a dash for nothing."""
+    if milliseconds is None:
+        return "–"
+    seconds = round(milliseconds / 1000)
+    hours, minutes, seconds = seconds // 3600, seconds // 60 % 60, seconds % 60
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
+
+
+@register.filter
+def platform(name: str) -> str:
+    return words.platform(name)
+
+
+@register.filter
+def backup_type(name: str) -> str:
+    return str(words.backup_type(name))
+
+
+@register.filter
+def failure_reason(backup: Backup) -> str:
+    return str(words.failure_reason(backup.status_info))

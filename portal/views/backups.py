@@ -1,0 +1,100 @@
+"""Back up now."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from portal import access
+from portal.forms import BackupForm
+from tenants.middleware import TenantRequest
+from tenants.models import Role
+from vprotect_bridge.models import Destination, Machine, Question
+from vprotect_bridge.services import BackupRefused, ask_for_usable_destinations, open_backup, request_backup
+
+DEFAULT_WINDOW = timedelta(hours=6)
+PATIENCE = timedelta(seconds=10)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@access.needs(Role.MEMBER)
+def backup_create(request: TenantRequest, tenant: str, guid: str) -> HttpResponse:
+    machine = access.machine_for(request, guid)
+    if request.method != "POST" and (running := open_backup(machine)):
+        messages.info(request, _("This machine is being backed up already."))
+        return redirect("operation", tenant, running.pk)
+    destinations = list(access.granted_destinations())
+    form = _form(request, machine, destinations)
+    if request.method == "POST" and form.is_valid() and (response := _keep(request, machine, form)):
+        return response
+    question = ask_for_usable_destinations(request.membership, machine) if machine.exists and destinations else None
+    context = {
+        "machine": machine,
+        "form": form,
+        **_destination_context(question, destinations, form["destination"].value()),
+    }
+    return render(request, "portal/backup.html", context, status=422 if form.errors else 200)
+
+
+def _form(request: TenantRequest, machine: Machine, destinations: list[Destination]) -> BackupForm:
+    usual = next((d.guid for d in destinations if d.is_default), destinations[0].guid if destinations else "")
+    end = timezone.localtime(timezone.now() + DEFAULT_WINDOW).replace(second=0, microsecond=0)
+    initial = {"client_key": uuid4(), "destination": usual, "window_end": end}
+    data = request.POST if request.method == "POST" else None
+    return BackupForm(data, initial=initial, machine=machine, tenant=request.tenant, destinations=destinations)
+
+
+def _keep(request: TenantRequest, machine: Machine, form: BackupForm) -> HttpResponse | None:
+    """The page of the operation, or None when the form has to be shown again with the reason."""
+    try:
+        operation, is_new = request_backup(
+            request.membership,
+            machine,
+            form.wish,
+            client_key=form.cleaned_data["client_key"],
+            address=request.META.get("REMOTE_ADDR") or None,
+        )
+    except BackupRefused as refused:
+        form.add_error(refused.field or None, str(refused.user_message))
+        return None
+    if not is_new and operation.client_key != form.cleaned_data["client_key"]:
+        messages.info(request, _("This machine is being backed up already, so nothing new was started."))
+    return redirect("operation", request.tenant.slug, operation.pk)
+
+
+@require_safe
+@never_cache
+@access.needs(Role.MEMBER)
+def question(request: TenantRequest, tenant: str, question_id: UUID) -> HttpResponse:
+    """The choice of destinations, once it is known which of them work for the machine. 204 = not yet."""
+    asked = access.question_for(request, question_id)
+    destinations = list(access.granted_destinations())
+    context = _destination_context(asked, destinations, request.GET.get("destination", ""))
+    if context["is_asking"]:
+        return HttpResponse(status=204)
+    return render(request, "portal/partials/destinations.html", context)
+
+
+def _destination_context(question: Question | None, granted: list[Destination], chosen: str) -> dict[str, Any]:
+    """What to offer: all that is granted until the answer is there, and when there will be none."""
+    usable = question.answer["guids"] if question and question.answer and not question.failed else None
+    offered = granted if usable is None else [d for d in granted if d.guid in usable]
+    is_late = question is not None and timezone.now() - question.asked_at > PATIENCE
+    return {
+        "question": question,
+        "is_asking": question is not None and question.answered_at is None and not is_late,
+        "is_unknown": usable is None,
+        "destinations": offered,
+        "granted": granted,
+        "chosen_destination": chosen,
+    }

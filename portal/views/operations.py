@@ -1,0 +1,96 @@
+"""What was asked for and what became of it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.dateparse import parse_datetime
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from portal import access, words
+from tenants.middleware import TenantRequest
+from vprotect_bridge.models import Backup, Destination, Operation
+
+PAGE_SIZE = 25
+Phase = Operation.Phase
+STEPS = (Phase.QUEUED, Phase.EXPORTING, Phase.STORING)
+
+
+@require_safe
+@never_cache
+def operation_list(request: TenantRequest, tenant: str) -> HttpResponse:
+    """Newest first, paged by the last one seen, so that it costs the same on every page."""
+    before = _uuid(request.GET.get("before"))
+    operations = access.visible_operations(request.membership).order_by("-id")
+    if before:
+        operations = operations.filter(pk__lt=before)
+    rows = list(operations[: PAGE_SIZE + 1])
+    context = {
+        "operations": rows[:PAGE_SIZE],
+        "older": rows[PAGE_SIZE - 1].pk if len(rows) > PAGE_SIZE else None,
+        "is_first_page": before is None,
+    }
+    return render(request, "portal/operations.html", context)
+
+
+@require_safe
+@never_cache
+def operation_detail(request: TenantRequest, tenant: str, operation_id: UUID) -> HttpResponse:
+    operation = access.operation_for(request, operation_id)
+    destination = Destination.objects.filter(guid=operation.request.get("destination_guid", "")).first()
+    window_end = parse_datetime(operation.request.get("window_end", ""))
+    context = {**operation_context(operation), "destination": destination, "window_end": window_end}
+    return render(request, "portal/operation.html", context)
+
+
+@require_safe
+@never_cache
+def operation_poll(request: TenantRequest, tenant: str, operation_id: UUID) -> HttpResponse:
+    """The live part alone; 204 while nothing is new. A finished one comes without the call to ask again."""
+    operation = access.operation_for(request, operation_id)
+    if request.GET.get("version") == str(operation.version):
+        return HttpResponse(status=204)
+    response = render(request, "portal/partials/operation.html", operation_context(operation))
+    if operation.is_finished:
+        response["HX-Trigger"] = "operation-finished"
+    return response
+
+
+def operation_context(operation: Operation) -> dict[str, Any]:
+    """What the live part shows, on its own page and on the machine's."""
+    return {
+        "operation": operation,
+        "steps": _steps(operation),
+        "reason": _reason(operation),
+        "made_instead": bool(operation.made_type) and operation.made_type != operation.request.get("backup_type"),
+    }
+
+
+def _steps(operation: Operation) -> list[dict[str, Any]]:
+    """done, now or to come, for each step of the story."""
+    reached = {Phase.QUEUED: 0, Phase.EXPORTING: 1, Phase.BETWEEN: 2, Phase.STORING: 2, Phase.CHECKING: 3}
+    is_good = operation.outcome in {Operation.Outcome.SUCCEEDED, Operation.Outcome.PARTIAL}
+    place = len(STEPS) if is_good else reached.get(Phase(operation.phase), 0)
+    if operation.is_finished and not is_good:
+        return []
+    states = ["done" if step < place else "now" if step == place else "to-come" for step in range(len(STEPS))]
+    return [{"label": phase.label, "state": state} for phase, state in zip(STEPS, states, strict=True)]
+
+
+def _reason(operation: Operation) -> words.Text:
+    """Why it ended badly, in words; upstream's own text is never shown."""
+    if operation.user_message or operation.outcome != Operation.Outcome.FAILED:
+        return operation.user_message
+    backup = Backup.objects.filter(guid=operation.backup_guid).first() if operation.backup_guid else None
+    return words.failure_reason(backup.status_info if backup else "")
+
+
+def _uuid(text: str | None) -> UUID | None:
+    try:
+        return UUID(text or "")
+    except ValueError:
+        return None

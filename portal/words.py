@@ -1,0 +1,151 @@
+"""vProtect's words in the customer's. Names that are new to us are shown in a readable form, never an error."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from vprotect_bridge.models import Machine, Operation, Protection
+
+Text = str | Promise
+
+
+@dataclass(frozen=True)
+class Chip:
+    """Icon and word, never colour alone. `kind` is the style's name, `why` a sentence."""
+
+    kind: str
+    icon: str
+    word: Text
+    why: Text = ""
+
+
+PROTECTION = {
+    Protection.PROTECTED: Chip(
+        "protected", "shield-check", _("Protected"), _("Its last backup is as recent as its plan wants.")
+    ),
+    Protection.OVERDUE: Chip(
+        "overdue", "clock-history", _("Overdue"), _("Its plan wants a more recent backup than there is.")
+    ),
+    Protection.FAILED: Chip("failed", "shield-x", _("Failed"), _("Its last backup failed.")),
+    Protection.UNPROTECTED: Chip(
+        "unprotected", "shield-slash", _("Not protected"), _("No plan backs it up automatically.")
+    ),
+    Protection.DELETED: Chip(
+        "deleted", "archive", _("Deleted, restorable"), _("It no longer exists, but its backups can be restored.")
+    ),
+    Protection.GONE: Chip("gone", "trash", _("Deleted"), _("It no longer exists, and no backup of it is left.")),
+    Protection.UNKNOWN: Chip(
+        "unknown", "question-circle", _("Unknown"), _("It has a plan, but no schedule of it has told us yet.")
+    ),
+}
+
+BACKUP_STATUS = {
+    "QUEUED": Chip("queued", "hourglass-split", _("Waiting")),
+    "INPROGRESS": Chip("running", "arrow-repeat", _("Running")),
+    "SUCCESS": Chip("protected", "check-circle", _("Succeeded")),
+    "PARTIAL_SUCCESS": Chip("overdue", "exclamation-triangle", _("With warnings")),
+    "FAILED": Chip("failed", "x-circle", _("Failed")),
+    "SUCCESS_REMOVED": Chip("gone", "archive", _("Aged out"), _("It succeeded and was removed when it grew old.")),
+}
+
+OUTCOME = {
+    Operation.Outcome.SUCCEEDED: Chip("protected", "check-circle", _("Succeeded")),
+    Operation.Outcome.PARTIAL: Chip("overdue", "exclamation-triangle", _("With warnings")),
+    Operation.Outcome.FAILED: Chip("failed", "x-circle", _("Failed")),
+    Operation.Outcome.CANCELLED: Chip("gone", "slash-circle", _("Cancelled")),
+    Operation.Outcome.REFUSED: Chip("failed", "slash-circle", _("Refused")),
+    Operation.Outcome.MISSED: Chip("overdue", "clock-history", _("Missed its window")),
+}
+WAITING = Chip("queued", "hourglass-split", _("Waiting"))
+RUNNING = Chip("running", "arrow-repeat", _("Running"))
+BEING_CHECKED = Chip("unknown", "question-circle", _("Being checked"))
+
+BACKUP_TYPE = {
+    "FULL": _("Full"),
+    "INCREMENTAL": _("Incremental"),
+    "SYNTHETIC": _("Full, put together"),
+    "SYNCHRONIZATION": _("Synchronization"),
+}
+PLATFORM = {
+    "OPENSTACK": "OpenStack",
+    "RHV": "oVirt / RHV",
+    "RHEV": "oVirt / RHV",
+    "KVM": "KVM",
+    "XEN": "Xen",
+    "CITRIX": "Citrix Hypervisor",
+    "PROXMOX": "Proxmox VE",
+    "ESXI": "VMware ESXi",
+    "VCENTER": "VMware vCenter",
+    "HYPERV": "Hyper-V",
+    "NUTANIX": "Nutanix AHV",
+    "ORACLE": "Oracle VM",
+    "KUBERNETES": "Kubernetes",
+    "OPENSHIFT": "OpenShift",
+    "AWS": "Amazon EC2",
+}
+
+# All task types of the guide ("Progress monitoring"), for the details of an operation.
+TASK_TYPE = {
+    "INDEX": _("Reading the inventory"),
+    "EXPORT": _("Reading the machine"),
+    "STORE": _("Storing the backup"),
+    "RESTORE": _("Fetching the backup"),
+    "IMPORT": _("Creating the machine"),
+    "MOUNT": _("Opening the backup"),
+    "UNMOUNT": _("Closing the backup"),
+    "DELETE": _("Deleting"),
+    "SNAPSHOT": _("Taking a snapshot"),
+    "SNAPSHOT_REVERSION": _("Going back to a snapshot"),
+    "OLD_BACKUPS_REMOVAL": _("Removing aged-out backups"),
+    "OLD_SNAPSHOTS_REMOVAL": _("Removing aged-out snapshots"),
+}
+
+# vProtect's own texts name hosts and paths (docs/vprotect-api.md, 20, trap 36): only these sentences are shown.
+_REASONS: tuple[tuple[str, Text], ...] = (
+    (r"not enough space|no space|disk full", _("There was not enough free space to prepare the backup.")),
+    (r"destination is not assigned", _("The destination cannot be reached from where this machine runs.")),
+    (r"window passed|not started", _("It could not start inside its window.")),
+    (r"timed? ?out|cannot connect|connection refused|unreachable", _("The machine's platform could not be reached.")),
+    (r"not present|does not exist", _("The machine no longer exists on its platform.")),
+    (r"cancel", _("It was cancelled.")),
+    (r"quota", _("The storage quota is used up.")),
+    (r"snapshot", _("The platform could not take a snapshot of the machine.")),
+)
+_SOME_REASON = _("The backup system reported an error. Your provider can see its details.")
+
+
+def protection_chip(machine: Machine) -> Chip:
+    return PROTECTION.get(Protection(machine.protection), PROTECTION[Protection.UNKNOWN])
+
+
+def backup_status_chip(status: str) -> Chip:
+    return BACKUP_STATUS.get(status) or Chip("unknown", "question-circle", readable(status))
+
+
+def operation_chip(operation: Operation) -> Chip:
+    if operation.is_finished:
+        return OUTCOME[Operation.Outcome(operation.outcome)]
+    if operation.submission in {Operation.Submission.UNCERTAIN, Operation.Submission.NEEDS_ATTENTION}:
+        return BEING_CHECKED
+    return WAITING if operation.phase in {"", Operation.Phase.QUEUED} else RUNNING
+
+
+def failure_reason(status_info: str) -> Text:
+    """A sentence for the customer out of upstream's text, of which nothing is shown itself."""
+    return next((text for pattern, text in _REASONS if re.search(pattern, status_info, re.IGNORECASE)), _SOME_REASON)
+
+
+def backup_type(name: str) -> Text:
+    return BACKUP_TYPE.get(name) or readable(name)
+
+
+def platform(name: str) -> str:
+    return PLATFORM.get(name) or readable(name)
+
+
+def readable(name: str) -> str:
+    return name.replace("_", " ").capitalize()

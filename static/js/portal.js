@@ -1,0 +1,56 @@
+// Small comforts. Every page works without them.
+(() => {
+  const body = document.body;
+
+  // A hidden tab does not ask; a second click on a form that is being sent does nothing.
+  body.addEventListener("htmx:beforeRequest", (event) => {
+    if (document.hidden && event.detail.requestConfig.verb === "get") event.preventDefault();
+  });
+  body.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!form.matches("[data-submit-once]")) return;
+    if (form.dataset.sent) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "yes";
+    form.querySelectorAll("button").forEach((button) => button.setAttribute("aria-busy", "true"));
+  });
+  // The back button shows the form as it was: it can be sent again, and means the same wish.
+  addEventListener("pageshow", () => {
+    document.querySelectorAll("[data-submit-once]").forEach((form) => delete form.dataset.sent);
+  });
+
+  const lost = document.getElementById("connection-lost");
+  const say = (isLost) => () => { if (lost) lost.hidden = !isLost; };
+  for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) body.addEventListener(name, say(true));
+  body.addEventListener("htmx:afterOnLoad", say(false));
+  body.addEventListener("htmx:responseError", (event) => {
+    // Signed out, or not allowed any more: the page itself says it best.
+    if ([401, 403, 404].includes(event.detail.xhr.status)) location.reload();
+  });
+
+  document.querySelectorAll("[data-submit-on-change]").forEach((field) => {
+    field.addEventListener("change", () => field.form.requestSubmit());
+  });
+  document.addEventListener("click", (event) => {
+    document.querySelectorAll("details.menu[open]").forEach((menu) => {
+      if (!menu.contains(event.target)) menu.open = false;
+    });
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    document.querySelectorAll("details.menu[open]").forEach((menu) => {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    });
+  });
+  document.querySelectorAll("[data-theme-toggle]").forEach((button) => {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const root = document.documentElement;
+      root.dataset.bsTheme = root.dataset.bsTheme === "dark" ? "light" : "dark";
+      localStorage.setItem("theme", root.dataset.bsTheme);
+    });
+  });
+})();

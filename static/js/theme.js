@@ -1,0 +1,10 @@
+// Before the first paint: light or dark by the system's setting, or by the person's choice.
+(() => {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const apply = () => {
+    const chosen = localStorage.getItem("theme");
+    document.documentElement.dataset.bsTheme = chosen || (dark.matches ? "dark" : "light");
+  };
+  dark.addEventListener("change", apply);
+  apply();
+})();

@@ -1,0 +1,57 @@
+"""Who gets what at every address: URL name → method → person → status.
+
+A route that is not here fails `test_access.py`; a new one enters with its own expectations.
+"""
+
+from __future__ import annotations
+
+PEOPLE = ("anonymous", "stranger", "viewer", "member", "restorer", "admin", "removed", "staff")
+IN_THE_TENANT = ("viewer", "member", "restorer", "admin")
+
+Row = dict[str, int]
+
+
+def everybody(status: int) -> Row:
+    return dict.fromkeys(PEOPLE, status)
+
+
+def signed_in(status: int, anonymous: int = 302) -> Row:
+    """302 = sent to the login."""
+    return everybody(status) | {"anonymous": anonymous}
+
+
+def in_the_tenant(status: int, **others: int) -> Row:
+    """For all others the tenant does not exist."""
+    return {"anonymous": 302} | {person: status if person in IN_THE_TENANT else 404 for person in PEOPLE[1:]} | others
+
+
+def page(get: Row) -> dict[str, Row]:
+    """A page that changes nothing: it can be read, never written."""
+    return {"GET": get, "POST": {person: 405 if status == 200 else status for person, status in get.items()}}
+
+
+MATRIX: dict[str, dict[str, Row]] = {
+    # Outside of any tenant.
+    "home": {"GET": signed_in(200) | dict.fromkeys(("stranger", *IN_THE_TENANT), 302), "POST": signed_in(405)},
+    "healthz": {"GET": everybody(200), "POST": everybody(405)},
+    "account_login": {"GET": signed_in(302, anonymous=200), "POST": signed_in(302, anonymous=200)},
+    "account_logout": {"GET": signed_in(200), "POST": signed_in(302)},
+    "account_inactive": {"GET": everybody(200), "POST": everybody(405)},
+    "account_signup": {"GET": signed_in(302, anonymous=200), "POST": signed_in(302, anonymous=200)},
+    "account_reauthenticate": {"GET": signed_in(200), "POST": signed_in(200)},
+    "account_change_password": {"GET": signed_in(200), "POST": signed_in(200)},
+    "account_reset_password": {"GET": everybody(200), "POST": everybody(200)},
+    "account_reset_password_done": {"GET": everybody(200), "POST": everybody(405)},
+    "account_reset_password_from_key": {"GET": everybody(200), "POST": everybody(200)},
+    "account_reset_password_from_key_done": {"GET": everybody(200), "POST": everybody(405)},
+    # Below a tenant.
+    "tenant-home": {"GET": in_the_tenant(302), "POST": in_the_tenant(405)},
+    "machines": page(in_the_tenant(200)),
+    "machine": page(in_the_tenant(200)),
+    "machine-history": page(in_the_tenant(200)),
+    "backup-create": {"GET": in_the_tenant(200, viewer=403), "POST": in_the_tenant(422, viewer=403)},
+    "question": page(in_the_tenant(200, viewer=403)) | {"POST": in_the_tenant(405)},
+    "operations": page(in_the_tenant(200)),
+    "operation": page(in_the_tenant(200)),
+    "operation-poll": page(in_the_tenant(200)),
+}

@@ -1,0 +1,191 @@
+"""The access matrix, walked as the role of web: every route, every method, every person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from tenants.models import Grant, Membership, Role, Tenant, User
+from tests.access_matrix import MATRIX, PEOPLE
+from tests.conftest import machine_of, operation_on, person
+from vprotect_bridge.models import Backup, Destination, Machine, Operation, Question
+
+pytestmark = pytest.mark.django_db
+
+Browser = Callable[[User | None], Client]
+
+
+@pytest.fixture
+def cast(sunflower: Tenant, pine: Tenant) -> dict[str, User | None]:
+    people: dict[str, User | None] = {role: person(sunflower, role, role) for role in Role.values}
+    people["anonymous"] = None
+    people["stranger"] = person(pine, "stranger", Role.ADMIN)
+    removed = person(sunflower, "removed", Role.ADMIN)
+    Membership.objects.filter(user=removed).delete()
+    people["removed"] = removed
+    people["staff"] = User.objects.create_superuser("staff@operator.example", "a password for tests")
+    return people
+
+
+@pytest.fixture
+def machine(sunflower: Tenant) -> Machine:
+    Destination.objects.create(guid="store-1", name="Store", seen_at="2026-01-01T00:00Z")
+    Grant.across_tenants.create(tenant=sunflower, kind=Grant.Kind.DESTINATION, guid="store-1")
+    return machine_of(sunflower)
+
+
+@pytest.fixture
+def addresses(sunflower: Tenant, machine: Machine) -> dict[str, str]:
+    other = machine_of(sunflower, "vm-2")
+    operation = operation_on(other, client_key=uuid4())
+    question = Question.across_tenants.create(
+        tenant=sunflower, machine=machine, kind=Question.Kind.USABLE_DESTINATIONS, answer={"guids": []}
+    )
+    Question.across_tenants.update(answered_at=question.asked_at)
+    arguments: dict[str, dict[str, Any]] = {
+        "question": {"question_id": question.pk},
+        "operation": {"operation_id": operation.pk},
+        "operation-poll": {"operation_id": operation.pk},
+        "account_reset_password_from_key": {"uidb36": "1", "key": "unknown"},
+    }
+    for name in ("machine", "machine-history", "backup-create"):
+        arguments[name] = {"guid": machine.guid}
+    for name in _names_below_a_tenant():
+        arguments.setdefault(name, {})["tenant"] = "sunflower"
+    return {name: reverse(name, kwargs=arguments.get(name, {})) for name in MATRIX}
+
+
+def _routes(patterns: list[Any], prefix: str = "") -> Iterator[tuple[str, str | None]]:
+    for entry in patterns:
+        here = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            yield from _routes(entry.url_patterns, here)
+        elif isinstance(entry, URLPattern):
+            yield here, entry.name
+
+
+def _names_below_a_tenant() -> list[str]:
+    return [
+        name for route, name in _routes(get_resolver().url_patterns) if name and route.startswith("t/<slug:tenant>/")
+    ]
+
+
+def test_every_route_is_in_the_matrix():
+    assert {name for _route, name in _routes(get_resolver().url_patterns)} == set(MATRIX)
+
+
+@pytest.mark.parametrize("name", MATRIX)
+@pytest.mark.parametrize("who", PEOPLE)
+def test_everybody_gets_what_is_theirs(
+    name: str, who: str, cast: dict[str, User | None], addresses: dict[str, str], as_web: Browser
+):
+    for method, expected in MATRIX[name].items():
+        answer = as_web(cast[who]).generic(method, addresses[name])
+        assert answer.status_code == expected[who], f"{who}: {method} {addresses[name]}"
+        if answer.status_code == 302 and who == "anonymous" and not name.startswith("account_"):
+            assert answer["Location"].startswith("/accounts/login/")
+
+
+# ── Ids that are not one's own ───────────────────────────────────────────────
+
+
+GUIDS = ["vm-9", "unknown", "VM-1", "vm-1%20", "vm-1%00", "..%2Ftasks", "a" * 65, "vm-1'--"]
+
+
+@pytest.mark.parametrize("page", ["", "history", "backup/"])
+@pytest.mark.parametrize("guid", GUIDS)
+def test_foreign_unknown_and_malformed_machines_look_alike(
+    guid: str, page: str, cast: dict[str, User | None], machine: Machine, pine: Tenant, as_web: Browser
+):
+    machine_of(pine, "vm-9")
+    browser = as_web(cast["admin"])
+    answer = browser.get(f"/t/sunflower/machines/{guid}/{page}")
+    unknown = browser.get("/t/sunflower/machines/nothing-here/")
+    assert answer.status_code == 404
+    token = r'name="csrfmiddlewaretoken" value="\w+"'
+    assert re.sub(token, "", answer.content.decode()) == re.sub(token, "", unknown.content.decode())
+
+
+def test_a_foreign_operation_and_question_are_not_there(
+    cast: dict[str, User | None], machine: Machine, pine: Tenant, as_web: Browser
+):
+    foreign = machine_of(pine, "vm-9")
+    operation = operation_on(foreign)
+    question = Question.across_tenants.create(tenant=pine, machine=foreign, kind=Question.Kind.USABLE_DESTINATIONS)
+    browser = as_web(cast["admin"])
+    for address in (
+        reverse("operation", args=["sunflower", operation.pk]),
+        reverse("operation-poll", args=["sunflower", operation.pk]),
+        reverse("question", args=["sunflower", question.pk]),
+    ):
+        assert browser.get(address).status_code == 404
+
+
+def test_a_foreign_destination_is_refused(
+    cast: dict[str, User | None], machine: Machine, pine: Tenant, as_web: Browser
+):
+    Destination.objects.create(guid="store-9", name="Theirs", seen_at="2026-01-01T00:00Z")
+    Grant.across_tenants.create(tenant=pine, kind=Grant.Kind.DESTINATION, guid="store-9")
+    form = {"backup_type": "FULL", "window_end": "2999-01-01T00:00", "priority": "5", "client_key": str(uuid4())}
+    browser = as_web(cast["member"])
+    answer = browser.post(reverse("backup-create", args=["sunflower", machine.guid]), form | {"destination": "store-9"})
+    assert answer.status_code == 422 and "Theirs" not in answer.content.decode()
+    assert not Operation.across_tenants.exists()
+
+
+@pytest.fixture
+def limited(sunflower: Tenant, machine: Machine) -> User:
+    """A member who may see only the machine vm-2."""
+    user = person(sunflower, "limited", Role.MEMBER)
+    Membership.objects.filter(user=user).update(machine_guids=["vm-2"])
+    machine_of(sunflower, "vm-2")
+    return user
+
+
+def test_a_limited_member_sees_only_their_machines(limited: User, machine: Machine, as_web: Browser):
+    operation = operation_on(machine)
+    question = Question.across_tenants.create(
+        tenant=machine.tenant, machine=machine, kind=Question.Kind.USABLE_DESTINATIONS
+    )
+    browser = as_web(limited)
+    listed = browser.get("/t/sunflower/machines/").content.decode()
+    assert "machine vm-2" in listed and "machine vm-1" not in listed and "1–1 of 1" in listed
+    assert "machine vm-1" not in browser.get("/t/sunflower/operations/").content.decode()
+    for address in (
+        "/t/sunflower/machines/vm-1/",
+        "/t/sunflower/machines/vm-1/history",
+        "/t/sunflower/machines/vm-1/backup/",
+        f"/t/sunflower/operations/{operation.pk}/",
+        f"/t/sunflower/operations/{operation.pk}/poll",
+        f"/t/sunflower/questions/{question.pk}/",
+    ):
+        assert browser.get(address).status_code == 404, address
+    assert browser.get("/t/sunflower/machines/vm-2/").status_code == 200
+
+
+def test_history_of_the_former_owner_is_not_shown(
+    cast: dict[str, User | None], machine: Machine, pine: Tenant, as_web: Browser
+):
+    Backup.across_tenants.create(
+        guid="old",
+        tenant=pine,
+        machine=machine,
+        status="SUCCESS",
+        type="FULL",
+        sort_at="2026-01-01T00:00Z",
+        size=77 * 1024**3,
+    )
+    answer = as_web(cast["viewer"]).get("/t/sunflower/machines/vm-1/history").content.decode()
+    assert "77.0 GiB" not in answer
+
+
+def test_nobody_signs_up_alone(as_web: Browser):
+    form = {"email": "new@sunflower.example", "password1": "a password for tests", "password2": "a password for tests"}
+    as_web(None).post("/accounts/signup/", form)
+    assert not User.objects.filter(email="new@sunflower.example").exists()

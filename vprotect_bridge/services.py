@@ -1,0 +1,167 @@
+"""What people may ask of vProtect. A wish becomes a row, in one transaction with its audit entry; a worker sends it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from tenants.correlation import correlation_id
+from tenants.models import AuditEntry, Grant, Membership, Role
+from vprotect_bridge.doorbell import ring_answer, ring_submit
+from vprotect_bridge.models import Machine, Operation, OperationEvent, Question
+from vprotect_bridge.submit import choose_marker
+
+SHORTEST_WINDOW = timedelta(minutes=15)
+LONGEST_WINDOW = timedelta(days=7)
+SENT_AT_LATEST_BEFORE_END = timedelta(minutes=10)
+AN_ANSWER_IS_FRESH_FOR = timedelta(minutes=1)
+
+
+class BackupRefused(Exception):
+    """Nothing was kept. `user_message` is for the person, `field` names the input that it is about, if one."""
+
+    def __init__(self, user_message: str | Promise, field: str = "") -> None:
+        super().__init__(str(user_message))
+        self.user_message = user_message
+        self.field = field
+
+
+@dataclass(frozen=True)
+class BackupWish:
+    """What a person chose. `backup_type` FULL or INCREMENTAL, window as aware times (`start` None = now)."""
+
+    backup_type: str
+    destination_guid: str
+    window_end: datetime
+    window_start: datetime | None = None
+    priority: int = 50
+
+
+def request_backup(
+    membership: Membership, machine: Machine, wish: BackupWish, *, client_key: UUID, address: str | None
+) -> tuple[Operation, bool]:
+    """Keeps the wish and rings for a worker; returns its operation and whether this call made it.
+
+    The same `client_key` again, and a wish for a machine that is being backed up, return the operation that is there.
+    Raises `BackupRefused` for what can never work.
+    """
+    start = wish.window_start or timezone.now()
+    if there := _operation_there(membership, machine, client_key):
+        return there, False
+    _check(membership, machine, wish, start)
+    try:
+        with transaction.atomic():
+            operation = _keep(membership, machine, wish, start, client_key, address)
+    except IntegrityError:
+        # A second click was faster; the database allows one of them.
+        there = _operation_there(membership, machine, client_key)
+        if there is None:
+            # Of another tenant, who owned the machine until lately.
+            raise BackupRefused(_("This machine is being backed up already. Wait until it has finished.")) from None
+        return there, False
+    transaction.on_commit(ring_submit, robust=True)
+    return operation, True
+
+
+def _operation_there(membership: Membership, machine: Machine, client_key: UUID) -> Operation | None:
+    same_click = Operation.objects.filter(tenant=membership.tenant, client_key=client_key, machine=machine).first()
+    return same_click or open_backup(machine)
+
+
+def open_backup(machine: Machine) -> Operation | None:
+    """The machine's unfinished backup: there is one at most."""
+    kind, outcome = Operation.Kind.BACKUP, Operation.Outcome.OPEN
+    return Operation.objects.filter(machine=machine, kind=kind, outcome=outcome).first()
+
+
+def _check(membership: Membership, machine: Machine, wish: BackupWish, start: datetime) -> None:
+    if not membership.may(Role.MEMBER):
+        raise BackupRefused(_("Your role does not allow you to back up machines."))
+    if not machine.exists:
+        raise BackupRefused(_("This machine no longer exists, so it cannot be backed up."))
+    if wish.backup_type not in {"FULL", "INCREMENTAL"}:
+        raise BackupRefused(_("Choose a full or an incremental backup."), "backup_type")
+    if wish.backup_type == "INCREMENTAL" and not machine.policy_guid:
+        raise BackupRefused(_("An incremental backup needs a plan for this machine; choose a full one."), "backup_type")
+    granted = Grant.objects.filter(kind=Grant.Kind.DESTINATION, guid=wish.destination_guid)
+    if not granted.exists():
+        raise BackupRefused(_("Choose one of the destinations that are offered."), "destination")
+    if not 0 <= wish.priority <= membership.tenant.priority_cap:
+        highest = membership.tenant.priority_cap
+        raise BackupRefused(_("The priority must be from 0 to %(highest)d.") % {"highest": highest}, "priority")
+    _check_window(start, wish.window_end)
+
+
+def _check_window(start: datetime, end: datetime) -> None:
+    now = timezone.now()
+    if start < now - timedelta(minutes=1):
+        raise BackupRefused(_("This time has passed. Leave it empty to start as soon as possible."), "window_start")
+    if start > now + timedelta(days=30):
+        raise BackupRefused(_("It can start within the next 30 days."), "window_start")
+    if end <= start:
+        raise BackupRefused(_("The window must end after it starts."), "window_end")
+    if end - start < SHORTEST_WINDOW:
+        raise BackupRefused(_("The window must be 15 minutes long at least."), "window_end")
+    if end - start > LONGEST_WINDOW:
+        raise BackupRefused(_("The window may be 7 days long at most."), "window_end")
+
+
+def _keep(
+    membership: Membership, machine: Machine, wish: BackupWish, start: datetime, client_key: UUID, address: str | None
+) -> Operation:
+    marker_ws_ms, marker_we_ms = choose_marker(start, wish.window_end)
+    request = {
+        "backup_type": wish.backup_type,
+        "destination_guid": wish.destination_guid,
+        "priority": wish.priority,
+        "window_start": start.isoformat() if wish.window_start else None,
+        "window_end": wish.window_end.isoformat(),
+    }
+    operation = Operation.objects.create(
+        tenant=membership.tenant,
+        kind=Operation.Kind.BACKUP,
+        machine=machine,
+        subject_guid=machine.guid,
+        created_by=membership.user,
+        client_key=client_key,
+        correlation_id=correlation_id.get(),
+        request=request,
+        marker_ws_ms=marker_ws_ms,
+        marker_we_ms=marker_we_ms,
+        deadline_at=datetime.fromtimestamp(marker_we_ms / 1000, UTC) - SENT_AT_LATEST_BEFORE_END,
+    )
+    OperationEvent.objects.create(
+        tenant=membership.tenant, operation=operation, moved_to=operation.submission, detail="asked for"
+    )
+    AuditEntry.objects.create(
+        tenant=membership.tenant,
+        actor=membership.user,
+        actor_name=membership.user.email,
+        role=membership.role,
+        action="backup_requested",
+        machine_guid=machine.guid,
+        machine_name=machine.name,
+        detail={"operation": str(operation.pk), **request},
+        outcome="accepted",
+        address=address,
+        correlation_id=correlation_id.get(),
+    )
+    return operation
+
+
+def ask_for_usable_destinations(membership: Membership, machine: Machine) -> Question:
+    """The newest question of this kind about the machine if it is fresh, else a new one that a worker answers."""
+    kind = Question.Kind.USABLE_DESTINATIONS
+    since = timezone.now() - AN_ANSWER_IS_FRESH_FOR
+    fresh = Question.objects.filter(machine=machine, kind=kind, asked_at__gte=since, failed=False)
+    if question := fresh.order_by("-asked_at").first():
+        return question
+    question = Question.objects.create(tenant=membership.tenant, machine=machine, kind=kind)
+    transaction.on_commit(ring_answer, robust=True)
+    return question
