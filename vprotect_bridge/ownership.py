@@ -6,6 +6,7 @@ filter proves nothing by itself, and what nobody claims is nobody's.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,9 +14,11 @@ from typing import NamedTuple
 
 from tenants.models import Claim
 from vprotect_bridge.client.api import VProtect
-from vprotect_bridge.client.errors import BadAnswer, Rejected
+from vprotect_bridge.client.errors import BadAnswer, Rejected, UpstreamError
 from vprotect_bridge.client.types import VirtualMachine
 from vprotect_bridge.models import Machine
+
+logger = logging.getLogger(__name__)
 
 OwnedBy = Machine.OwnedBy
 
@@ -91,15 +94,36 @@ def believable(listings: Mapping[str, Collection[str]], control: Collection[str]
 # ── Asking for what the rule needs ───────────────────────────────────────────
 
 
-def find_owners(api: VProtect, rows: Collection[VirtualMachine]) -> dict[str, Owner]:
-    """Asks vProtect only for what the rows leave open. Raises `UpstreamError`; then no owner may change."""
+def find_owners(api: VProtect, rows: Collection[VirtualMachine], known: Mapping[str, Owner]) -> dict[str, Owner]:
+    """The owner of each row, by GUID; vProtect is asked only for what the rows leave open.
+
+    While it cannot say, such a row stays its owner's (`known`, by GUID) and a new one is nobody's.
+    """
     claims = read_claims()
-    unnamed = [row for row in rows if row.guid not in claims.machines and not row.tenant_id]
-    projects = fetch_projects(api) if any(row.project for row in unnamed) else {}
-    is_open = any(not _project_uuid(row, projects) for row in unnamed)
-    listings = fetch_listings(api, claims.values) if is_open and claims.values else {}
+    open_rows = [row for row in rows if row.guid not in claims.machines and not row.tenant_id]
+    try:
+        projects, listings = _ask(api, open_rows, claims)
+    except UpstreamError as error:
+        logger.warning("owners of %d machines cannot be asked: %s", len(open_rows), error)
+        claims = read_claims()
+        kept = {row.guid: _kept(known.get(row.guid, NOBODY), claims) for row in open_rows}
+        return resolve(rows, claims, {}, {}) | kept
     # Claims are read again: an operator may have changed them while vProtect was asked.
     return resolve(rows, read_claims(), projects, listings)
+
+
+def _ask(
+    api: VProtect, open_rows: Collection[VirtualMachine], claims: Claims
+) -> tuple[Mapping[str, str], Mapping[str, Collection[str]]]:
+    projects = fetch_projects(api) if any(row.project for row in open_rows) else {}
+    is_open = any(not _project_uuid(row, projects) for row in open_rows)
+    return projects, fetch_listings(api, claims.values) if is_open and claims.values else {}
+
+
+def _kept(owner: Owner, claims: Claims) -> Owner:
+    """A claim taken back counts at once: it is ours, and nobody has to be asked for it."""
+    is_claimed_still = owner.owned_by != OwnedBy.CLAIM and owner.tenant_id in claims.values.values()
+    return owner if is_claimed_still else NOBODY
 
 
 def fetch_projects(api: VProtect) -> dict[str, str]:
@@ -122,18 +146,14 @@ def owners_of_projects(api: VProtect) -> dict[str, int]:
 def fetch_listings(api: VProtect, values: Iterable[str]) -> dict[str, set[str]]:
     """tenantId value → GUIDs of its filtered listing; empty when the filter cannot be believed."""
     control = _listed(api, secrets.token_hex(16))
-    if control is None or not believable({}, control):
+    if not believable({}, control):
         return {}
-    listings = {}
-    for value in values:
-        guids = _listed(api, value)
-        if guids is None:
-            return {}
-        listings[value] = guids
+    listings = {value: _listed(api, value) for value in values}
     return listings if believable(listings, control) else {}
 
 
-def _listed(api: VProtect, value: str) -> set[str] | None:
-    """None when the listing is not whole, and so proves nothing."""
+def _listed(api: VProtect, value: str) -> set[str]:
     listing = api.list_virtual_machines(tenantid=value)
-    return {row.guid for row in listing.items} if listing.complete and not listing.dropped else None
+    if not listing.complete or listing.dropped:
+        raise BadAnswer("a filtered list of machines is not whole")
+    return {row.guid for row in listing.items}

@@ -9,22 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from vprotect_bridge.client.api import VProtect
-from vprotect_bridge.client.errors import BadAnswer, NotFound, Rejected, UpstreamError
+from vprotect_bridge.client.errors import Ambiguous, BadAnswer, NotFound, Rejected
 from vprotect_bridge.client.types import Backup as UpstreamBackup
 from vprotect_bridge.client.types import Destination as UpstreamDestination
 from vprotect_bridge.client.types import Listing, VirtualMachine
 from vprotect_bridge.models import Backup, Destination, Machine, UpstreamStatus
-from vprotect_bridge.ownership import NOBODY, Owner, find_owners, owners_of_projects
+from vprotect_bridge.ownership import Owner, find_owners, owners_of_projects
 from vprotect_bridge.protection import update_protection
 
 logger = logging.getLogger(__name__)
@@ -33,13 +33,17 @@ BATCH = 500
 FEW = 5
 MOST_MISSING = 0.2
 SWEPT_AT_ONCE = 2
-AFTER_NONSENSE = timedelta(minutes=5)
+SWEPT_AFTER = timedelta(hours=1)
+MOST_FAILURES = 3
+AFTER_FAILURE = timedelta(minutes=5)
 
 # What the inventory does not know (details, histories, what is concluded) is not its to write.
 NOT_OF_THE_INVENTORY = {
     *("id", "guid", "first_seen_at", "details", "details_at", "backups_at", "protection", "last_success_at"),
 }
 WRITTEN_BY_INVENTORY = [f.name for f in Machine._meta.concrete_fields if f.name not in NOT_OF_THE_INVENTORY]
+
+WRITTEN_OF_A_BACKUP = [f.name for f in Backup._meta.concrete_fields if f.name not in {"id", "guid"}]
 
 # What a tenant may read of a machine's details; everything else (SSH, commands, credentials) stays upstream.
 SAFE_DETAILS = ("supportsQuiesceSnapshot", "quiesceBeforeSnapshot", "tags")
@@ -54,84 +58,76 @@ class InventoryResult:
 
 
 def sync_inventory(api: VProtect, *, accept_shrink: bool = False) -> InventoryResult:
-    """Mirrors machines and destinations; returns what it wrote. Raises `UpstreamError`, then nothing was written.
+    """Mirrors machines and destinations; returns what it wrote. Raises `UpstreamError` when they cannot be listed.
 
     `accept_shrink`: the operator says that so many machines are really gone.
     """
     listing = api.list_virtual_machines()
-    destinations = api.list_destinations()
     known = {machine.guid: machine for machine in Machine.across_tenants.defer("details")}
-    owners = _owners(api, listing.items, known)
+    owners = find_owners(api, listing.items, {guid: _owner(machine) for guid, machine in known.items()})
     result = InventoryResult(seen=len(listing.items))
     _write_machines(listing.items, known, owners, result)
     _mark_vanished(listing, known, accept_shrink, result)
-    _write_destinations(destinations)
-    if not result.refused:
+    if listing.complete and not result.refused:
         UpstreamStatus.objects.filter(pk=1).update(inventory_at=timezone.now())
+    _write_destinations(api.list_destinations())
     return result
 
 
-def _owners(api: VProtect, rows: tuple[VirtualMachine, ...], known: dict[str, Machine]) -> dict[str, Owner]:
-    """While vProtect cannot say whose the machines are, each stays whose it was and a new one is nobody's."""
-    try:
-        return find_owners(api, rows)
-    except UpstreamError as error:
-        logger.warning("owners could not be asked: %s", error)
-        return {guid: Owner(machine.tenant_id, machine.owned_by) for guid, machine in known.items()}
-
-
 def _write_machines(
-    rows: tuple[VirtualMachine, ...], known: dict[str, Machine], owners: dict[str, Owner], result: InventoryResult
+    rows: tuple[VirtualMachine, ...], known: dict[str, Machine], owners: Mapping[str, Owner], result: InventoryResult
 ) -> None:
     now = timezone.now()
     new, changed = [], []
     for row in {row.guid: row for row in rows}.values():
-        machine = known.get(row.guid)
-        owner = owners.get(row.guid, NOBODY)
-        digest = _digest(row.raw)
+        machine, owner = known.get(row.guid), owners[row.guid]
+        facts = _facts_of_machine(row)
+        digest = _digest(facts)
         if machine is None:
             machine = Machine(guid=row.guid, first_seen_at=now)
             new.append(machine)
         elif (machine.row_digest, machine.vanished_at, _owner(machine)) != (digest, None, owner):
+            # A new machine's details wait until a page is opened.
+            machine.details_wanted_at = now
             changed.append(machine)
         else:
             continue
-        # Also a new owner: what is nobody's of the history becomes theirs.
-        machine.backups_wanted_at = now
-        if machine.row_digest != digest:
-            machine.details_wanted_at = now
-            _copy(row, machine)
-            machine.row_digest = digest
-        machine.changed_at = now
-        machine.vanished_at = None
+        for name, value in facts.items():
+            setattr(machine, name, value)
+        machine.row_digest, machine.changed_at, machine.vanished_at = digest, now, None
         machine.tenant_id, machine.owned_by = owner
+        # Also for a new owner: what is nobody's of the history becomes theirs.
+        machine.backups_wanted_at = now
     Machine.across_tenants.bulk_create(new, batch_size=BATCH)
     Machine.across_tenants.bulk_update(changed, WRITTEN_BY_INVENTORY, batch_size=BATCH)
     update_protection([machine.pk for machine in (*new, *changed)])
     result.written += len(new) + len(changed)
 
 
-def _copy(row: VirtualMachine, machine: Machine) -> None:
-    machine.name = row.name or row.guid
-    machine.uuid = row.uuid
-    machine.present = row.present
-    machine.platform = row.hvm_type or row.hv_type
-    machine.is_standalone_hypervisor = bool(row.hv_type) and not row.hvm_type
-    machine.hypervisor_guid = row.hypervisor.guid if row.hypervisor else ""
-    machine.hypervisor_name = row.hypervisor.name if row.hypervisor else ""
-    machine.hv_manager_guid = row.hv_manager.guid if row.hv_manager else ""
-    machine.cluster_name = row.cluster.name if row.cluster else ""
-    machine.project_guid = row.project.guid if row.project else ""
-    machine.project_name = row.project.name if row.project else ""
-    machine.tenant_value = row.tenant_id
-    machine.policy_guid = row.policy.guid if row.policy else ""
-    machine.policy_name = row.policy.name if row.policy else ""
-    machine.backup_up_to_date = row.backup_up_to_date
-    machine.last_backup_at = row.last_backup
-    machine.last_size = row.last_successful_backup_size
-    machine.last_full_size = row.last_successful_full_backup_size
-    machine.warnings_present = row.warnings_present
-    machine.tags = list(row.tags)
+def _facts_of_machine(row: VirtualMachine) -> dict[str, Any]:
+    """What is mirrored of a row. Not all of it: a running task's progress alone changes no machine."""
+    return {
+        "name": row.name or row.guid,
+        "uuid": row.uuid,
+        "present": row.present,
+        "platform": row.hvm_type or row.hv_type,
+        "is_standalone_hypervisor": bool(row.hv_type) and not row.hvm_type,
+        "hypervisor_guid": row.hypervisor.guid if row.hypervisor else "",
+        "hypervisor_name": row.hypervisor.name if row.hypervisor else "",
+        "hv_manager_guid": row.hv_manager.guid if row.hv_manager else "",
+        "cluster_name": row.cluster.name if row.cluster else "",
+        "project_guid": row.project.guid if row.project else "",
+        "project_name": row.project.name if row.project else "",
+        "tenant_value": row.tenant_id,
+        "policy_guid": row.policy.guid if row.policy else "",
+        "policy_name": row.policy.name if row.policy else "",
+        "backup_up_to_date": row.backup_up_to_date,
+        "last_backup_at": row.last_backup,
+        "last_size": row.last_successful_backup_size,
+        "last_full_size": row.last_successful_full_backup_size,
+        "warnings_present": row.warnings_present,
+        "tags": list(row.tags),
+    }
 
 
 def _mark_vanished(
@@ -139,6 +135,7 @@ def _mark_vanished(
 ) -> None:
     """Only a complete listing shows that something is gone, and one that lost a fifth at once is not believed."""
     if not listing.complete or listing.dropped:
+        logger.warning("the inventory is not whole (%d rows dropped): nothing vanishes by it", listing.dropped)
         return
     living = {guid for guid, machine in known.items() if machine.vanished_at is None}
     missing = living - {row.guid for row in listing.items}
@@ -184,107 +181,138 @@ def _write_destinations(listing: Listing[UpstreamDestination]) -> None:
 
 
 def sync_backups(api: VProtect, *, limit: int = 20) -> int:
-    """Reads what pages and changes asked for, oldest wish first, and a few more in a slow sweep; returns how many.
+    """Reads what pages and changes asked for, oldest wish first, and a few histories more in a slow sweep.
 
-    A machine whose answer makes no sense waits; the others are read all the same. Raises `UpstreamError` when vProtect
-    cannot be asked.
+    Returns how many answers it wrote. A machine that vProtect cannot tell about waits, the others go on; after a few
+    of those the run ends. Raises `UpstreamError` when vProtect does not answer at all.
     """
-    machines = Machine.across_tenants.all()
-    for machine in machines.filter(details_wanted_at__lte=timezone.now()).order_by("details_wanted_at")[:limit]:
-        _skipping_nonsense(refresh_details, api, machine, "details_wanted_at")
-    wanted = machines.filter(backups_wanted_at__lte=timezone.now()).order_by("backups_wanted_at")[:limit]
-    swept = machines.filter(backups_wanted_at__isnull=True).order_by(F("backups_at").asc(nulls_first=True))
-    asked = [*wanted, *swept[:SWEPT_AT_ONCE]]
-    for machine in asked:
-        _skipping_nonsense(refresh_backups, api, machine, "backups_wanted_at")
-    return len(asked)
+    now = timezone.now()
+    machines = Machine.across_tenants.defer("details", "tags")
+    details = machines.filter(details_wanted_at__lte=now).order_by("details_wanted_at")[:limit]
+    wanted = machines.filter(backups_wanted_at__lte=now).order_by("backups_wanted_at")[:limit]
+    is_old = Q(backups_at__isnull=True) | Q(backups_at__lte=now - SWEPT_AFTER)
+    swept = machines.filter(is_old, backups_wanted_at=None).order_by(F("backups_at").asc(nulls_first=True))
+    histories = [*wanted, *swept[:SWEPT_AT_ONCE]]
+    asked = [("details_wanted_at", refresh_details, machine) for machine in details]
+    asked += [("backups_wanted_at", refresh_backups, machine) for machine in histories]
+    return _refresh_all(api, asked)
 
 
-def _skipping_nonsense(refresh: Callable[[VProtect, Machine], Any], api: VProtect, machine: Machine, wish: str) -> None:
-    try:
-        refresh(api, machine)
-    except (BadAnswer, Rejected) as error:
-        logger.warning("%s of machine %s: %s", refresh.__name__, machine.guid, error)
-        Machine.across_tenants.filter(pk=machine.pk).update(**{wish: timezone.now() + AFTER_NONSENSE})
+def _refresh_all(api: VProtect, asked: list[tuple[str, Callable[[VProtect, Machine], Any], Machine]]) -> int:
+    done = failures = 0
+    for wish, refresh, machine in asked:
+        try:
+            refresh(api, machine)
+            done += 1
+        except (Ambiguous, Rejected) as error:
+            logger.warning("%s of machine %s: %s", refresh.__name__, machine.guid, error)
+            # Also one that gets no answer goes to the end of the line: else it would be the first of every run.
+            Machine.across_tenants.filter(pk=machine.pk).update(**{wish: timezone.now() + AFTER_FAILURE})
+            failures += 1
+            if error.status is None and not isinstance(error, BadAnswer):
+                raise
+            if failures == MOST_FAILURES:
+                break
+    return done
 
 
 def refresh_details(api: VProtect, machine: Machine) -> None:
     """`GET /virtual-machines/{guid}` into the few members that a tenant may see (guide, "Getting VM details")."""
+    asked_at = timezone.now()
     details = {}
     try:
         raw = api.get_virtual_machine(machine.guid).raw
         details = {name: raw[name] for name in SAFE_DETAILS if raw.get(name) is not None}
     except NotFound:
         logger.info("machine %s has no details any more", machine.guid)
-    asked = Machine.across_tenants.filter(pk=machine.pk)
-    asked.update(details=details, details_at=timezone.now())
-    asked.filter(details_wanted_at=machine.details_wanted_at).update(details_wanted_at=None)
+    row = Machine.across_tenants.filter(pk=machine.pk)
+    row.update(details=details, details_at=asked_at)
+    row.filter(details_wanted_at__lte=asked_at).update(details_wanted_at=None)
+
+
+# ── Histories ────────────────────────────────────────────────────────────────
 
 
 def refresh_backups(api: VProtect, machine: Machine) -> int:
-    """Mirrors a machine's history; returns how many rows were written.
+    """Mirrors a machine's history as of now; returns how many rows were written.
 
     A backup once somebody's keeps its tenant: history does not follow the machine. What was seen before the machine
-    had an owner becomes its first owner's.
+    had an owner becomes its first owner's. Raises `UpstreamError`, then nothing was written.
     """
-    wanted_at = machine.backups_wanted_at
-    listing = api.list_backups(protected_entity=machine.guid)
-    known = {backup.guid: backup for backup in Backup.across_tenants.filter(machine=machine)}
-    owners = _owners_at_their_time(api, listing.items, machine, known)
+    asked_at = timezone.now()
+    listing = _list_backups(api, machine)
+    of_projects = _owners_of_other_projects(api, machine, listing.items)
     with transaction.atomic():
-        written = sum(_write_backup(row, machine, known.get(row.guid), owners[row.guid]) for row in listing.items)
-        if listing.complete and not listing.dropped:
-            gone = set(known) - {row.guid for row in listing.items}
-            vanished = Backup.across_tenants.filter(guid__in=gone, vanished_at__isnull=True)
-            written += vanished.update(vanished_at=timezone.now())
-    asked = Machine.across_tenants.filter(pk=machine.pk)
-    machine.backups_at = timezone.now()
-    asked.update(backups_at=machine.backups_at)
-    # Somebody may have asked again meanwhile: that wish stays.
-    asked.filter(backups_wanted_at=wanted_at).update(backups_wanted_at=None)
-    update_protection([machine.pk])
+        machine = Machine.across_tenants.select_for_update(no_key=True).get(pk=machine.pk)
+        if machine.backups_at and machine.backups_at > asked_at:
+            return 0  # another job asked later and was faster
+        written = _write_history(machine, listing, of_projects)
+        machine.backups_at = asked_at
+        if machine.backups_wanted_at and machine.backups_wanted_at <= asked_at:
+            machine.backups_wanted_at = None
+        machine.save(update_fields=["backups_at", "backups_wanted_at"])
+        update_protection([machine.pk])
     return written
 
 
-def _owners_at_their_time(
-    api: VProtect, rows: tuple[UpstreamBackup, ...], machine: Machine, known: dict[str, Backup]
-) -> dict[str, int | None]:
-    """The tenant of each backup: the project that its machine had then where told, else the machine's owner.
-
-    Projects are asked for only when a new backup names another one than its machine.
-    """
-    owners = {guid: backup.tenant_id for guid, backup in known.items()}
-    is_first_owner = not ({*owners.values()} - {None, machine.tenant_id})
-    unowned = [row for row in rows if owners.get(row.guid) is None and (row.guid not in known or is_first_owner)]
-    elsewhere = {
-        row.guid: row.source_project.guid
-        for row in unowned
-        if row.source_project and row.source_project.guid != machine.project_guid
-    }
-    of_projects = owners_of_projects(api) if elsewhere else {}
-    return (
-        {guid: None for guid in (row.guid for row in rows)}
-        | owners
-        | {
-            row.guid: of_projects.get(elsewhere[row.guid]) if row.guid in elsewhere else machine.tenant_id
-            for row in unowned
-        }
-    )
+def _list_backups(api: VProtect, machine: Machine) -> Listing[UpstreamBackup]:
+    try:
+        return api.list_backups(protected_entity=machine.guid)
+    except NotFound:
+        logger.info("machine %s is unknown upstream; its history stays as it is", machine.guid)
+        return Listing((), complete=False)
 
 
-def _write_backup(row: UpstreamBackup, machine: Machine, known: Backup | None, tenant_id: int | None) -> int:
-    facts = _facts_of(row) | {"tenant_id": tenant_id}
-    digest = _digest(facts)
-    if known is not None and known.row_digest == digest and known.vanished_at is None:
+def _owners_of_other_projects(api: VProtect, machine: Machine, rows: tuple[UpstreamBackup, ...]) -> Mapping[str, int]:
+    """Projects are asked for only when a backup that is nobody's yet was made in another one than the machine's."""
+    made_elsewhere = {row.guid for row in rows if _is_from_elsewhere(row, machine)}
+    settled = Backup.across_tenants.filter(guid__in=made_elsewhere, tenant__isnull=False).count()
+    return owners_of_projects(api) if len(made_elsewhere) > settled else {}
+
+
+def _is_from_elsewhere(row: UpstreamBackup, machine: Machine) -> bool:
+    return row.source_project is not None and row.source_project.guid != machine.project_guid
+
+
+def _owner_then(row: UpstreamBackup, machine: Machine, of_projects: Mapping[str, int]) -> int | None:
+    """The tenant of a backup's own project where told, else the machine's owner."""
+    if row.source_project is not None and _is_from_elsewhere(row, machine):
+        return of_projects.get(row.source_project.guid)
+    return machine.tenant_id
+
+
+def _write_history(machine: Machine, listing: Listing[UpstreamBackup], of_projects: Mapping[str, int]) -> int:
+    rows = {row.guid: row for row in listing.items}
+    # By GUID as well: vProtect may have tied a backup to a machine that it inventoried anew.
+    stored = Backup.across_tenants.filter(Q(machine=machine) | Q(guid__in=rows))
+    known = {backup.guid: backup for backup in stored}
+    is_first_owner = {backup.tenant_id for backup in known.values()} <= {None, machine.tenant_id}
+    new, changed = [], []
+    for row in rows.values():
+        backup = known.get(row.guid) or Backup(guid=row.guid)
+        tenant_id = backup.tenant_id
+        if row.guid not in known or (tenant_id is None and is_first_owner):
+            tenant_id = _owner_then(row, machine, of_projects)
+        facts = _facts_of_backup(row) | {"machine_id": machine.pk, "tenant_id": tenant_id}
+        digest = _digest(facts)
+        if backup.row_digest == digest and backup.vanished_at is None:
+            continue
+        for name, value in (facts | {"row_digest": digest, "vanished_at": None}).items():
+            setattr(backup, name, value)
+        (changed if row.guid in known else new).append(backup)
+    Backup.across_tenants.bulk_create(new, batch_size=BATCH)
+    Backup.across_tenants.bulk_update(changed, WRITTEN_OF_A_BACKUP, batch_size=BATCH)
+    return len(new) + len(changed) + _mark_vanished_backups(machine, listing)
+
+
+def _mark_vanished_backups(machine: Machine, listing: Listing[UpstreamBackup]) -> int:
+    if not listing.complete or listing.dropped:
         return 0
-    if known is not None:
-        Backup.across_tenants.filter(pk=known.pk).update(**facts, row_digest=digest, vanished_at=None)
-        return 1
-    Backup.across_tenants.create(guid=row.guid, machine=machine, row_digest=digest, **facts)
-    return 1
+    living = Backup.across_tenants.filter(machine=machine, vanished_at=None)
+    return living.exclude(guid__in=[row.guid for row in listing.items]).update(vanished_at=timezone.now())
 
 
-def _facts_of(row: UpstreamBackup) -> dict[str, Any]:
+def _facts_of_backup(row: UpstreamBackup) -> dict[str, Any]:
     moment = row.snapshot_time or row.backup_time
     return {
         "status": row.status,

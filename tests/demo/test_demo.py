@@ -16,13 +16,7 @@ import pytest
 from demo import processes
 from demo.programs import ROOT
 
-pytestmark = [
-    pytest.mark.processes,
-    pytest.mark.skipif(
-        not (ROOT / "vprotect_simulator" / "__main__.py").exists() or not (ROOT / "templates" / "base.html").exists(),
-        reason="the simulator and the pages are not there yet",
-    ),
-]
+pytestmark = pytest.mark.processes
 
 # The run's own servers are not for the demo, which brings its own here.
 _NOT_FOR_THE_DEMO = {"DATABASE_URL", "REDIS_URL", "TEST_ADMIN_DATABASE_URL", "DJANGO_SETTINGS_MODULE"}
