@@ -182,13 +182,9 @@ def note_unreachable(problem: str) -> None:
 
 def note_error(error: UpstreamError) -> None:
     """Notes what a failed call tells of vProtect; a refusal of a request is a healthy answer."""
-    if problem := _problem(error):
-        note_unreachable(problem)
-
-
-def _problem(error: UpstreamError) -> str:
-    if isinstance(error, BadCredentials | LoginPaused | Unauthorized):
-        return REFUSED_LOGIN
     if isinstance(error, Rejected | TooManyRequests):
-        return ""
-    return NONSENSE if isinstance(error, BadAnswer) else UNREACHABLE
+        note_reachable()
+    elif isinstance(error, BadCredentials | LoginPaused | Unauthorized):
+        note_unreachable(REFUSED_LOGIN)
+    else:
+        note_unreachable(NONSENSE if isinstance(error, BadAnswer) else UNREACHABLE)

@@ -106,7 +106,8 @@ def find_owners(api: VProtect, rows: Collection[VirtualMachine], known: Mapping[
     except UpstreamError as error:
         logger.warning("owners of %d machines cannot be asked: %s", len(open_rows), error)
         claims = read_claims()
-        kept = {row.guid: _kept(known.get(row.guid, NOBODY), claims) for row in open_rows}
+        unclaimed = [row.guid for row in open_rows if row.guid not in claims.machines]
+        kept = {guid: _kept(known.get(guid, NOBODY), claims) for guid in unclaimed}
         return resolve(rows, claims, {}, {}) | kept
     # Claims are read again: an operator may have changed them while vProtect was asked.
     return resolve(rows, read_claims(), projects, listings)

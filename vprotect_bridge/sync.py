@@ -35,7 +35,7 @@ MOST_MISSING = 0.2
 SWEPT_AT_ONCE = 2
 SWEPT_AFTER = timedelta(hours=1)
 MOST_FAILURES = 3
-AFTER_FAILURE = timedelta(minutes=5)
+AFTER_FAILURE = timedelta(minutes=2)
 
 # What the inventory does not know (details, histories, what is concluded) is not its to write.
 NOT_OF_THE_INVENTORY = {
@@ -193,12 +193,14 @@ def sync_backups(api: VProtect, *, limit: int = 20) -> int:
     is_old = Q(backups_at__isnull=True) | Q(backups_at__lte=now - SWEPT_AFTER)
     swept = machines.filter(is_old, backups_wanted_at=None).order_by(F("backups_at").asc(nulls_first=True))
     histories = [*wanted, *swept[:SWEPT_AT_ONCE]]
-    asked = [("details_wanted_at", refresh_details, machine) for machine in details]
-    asked += [("backups_wanted_at", refresh_backups, machine) for machine in histories]
-    return _refresh_all(api, asked)
+    return _refresh_all(
+        api,
+        *(("details_wanted_at", refresh_details, machine) for machine in details),
+        *(("backups_wanted_at", refresh_backups, machine) for machine in histories),
+    )
 
 
-def _refresh_all(api: VProtect, asked: list[tuple[str, Callable[[VProtect, Machine], Any], Machine]]) -> int:
+def _refresh_all(api: VProtect, *asked: tuple[str, Callable[[VProtect, Machine], object], Machine]) -> int:
     done = failures = 0
     for wish, refresh, machine in asked:
         try:
@@ -287,7 +289,8 @@ def _write_history(machine: Machine, listing: Listing[UpstreamBackup], of_projec
     stored = Backup.across_tenants.filter(Q(machine=machine) | Q(guid__in=rows))
     known = {backup.guid: backup for backup in stored}
     is_first_owner = {backup.tenant_id for backup in known.values()} <= {None, machine.tenant_id}
-    new, changed = [], []
+    new: list[Backup] = []
+    changed: list[Backup] = []
     for row in rows.values():
         backup = known.get(row.guid) or Backup(guid=row.guid)
         tenant_id = backup.tenant_id

@@ -175,6 +175,7 @@ class Transport:
                     allow_redirects=False,
                     stream=True,
                 )
+                self._note_clock(response.headers.get("Date"))
                 received = _Received(response, MOST_BYTES_OF_A_POST if method == "POST" else MOST_BYTES)
         except (requests.RequestException, OSError) as error:
             # Before a connection stood nothing can have been sent; after, anything may have been.
@@ -184,10 +185,10 @@ class Transport:
             _opened_sockets.reset(token)
         milliseconds = (time.monotonic() - began) * 1000
         logger.info("vProtect %s %s → %s in %.0f ms", method, path, received.status_code, milliseconds)
-        self._note_clock(received.headers.get("Date"))
         return received
 
     def _note_clock(self, date: str | None) -> None:
+        """Before the body is read: a long list would make vProtect's clock look slow."""
         try:
             theirs = parsedate_to_datetime(date or "").timestamp()
         except ValueError:
