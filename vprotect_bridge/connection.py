@@ -34,7 +34,8 @@ from vprotect_bridge.client.transport import Answer, Cookies, Transport, login_p
 from vprotect_bridge.models import UpstreamSession, UpstreamStatus
 
 UNREACHABLE, REFUSED_LOGIN, NONSENSE = "unreachable", "refused_login", "nonsense"
-SKEW_NOTED_MS = 1000
+# The Date header has whole seconds, and the call itself takes time.
+SKEW_NOTED_MS = 2000
 WAIT_FOR_LOGIN_SECONDS = 30
 
 
@@ -166,7 +167,7 @@ class WatchedTransport(Transport):
 
 
 def note_reachable(clock_skew_ms: int | None = None) -> None:
-    """Writes only what changed; `clock_skew_ms` (vProtect's clock minus ours) when it moved by over a second."""
+    """Writes only what changed; `clock_skew_ms` (vProtect's clock minus ours) when it moved by over two seconds."""
     status = UpstreamStatus.objects.filter(pk=1)
     status.filter(Q(unreachable_since__isnull=False) | ~Q(problem="")).update(unreachable_since=None, problem="")
     if clock_skew_ms is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from vprotect_bridge.client.api import VProtect
@@ -17,22 +18,29 @@ KEPT_FOR = timedelta(hours=1)
 
 
 def answer_questions(api: VProtect) -> int:
-    """Answers every open question once; returns how many. Asking twice is harmless, it changes nothing upstream."""
+    """Answers every open question once; returns how many. Asking twice is harmless, it changes nothing upstream.
+
+    When vProtect does not answer at all, the others fail with the first: pages wait for them.
+    """
     Question.across_tenants.filter(asked_at__lt=timezone.now() - KEPT_FOR).delete()
+    open_questions = Question.across_tenants.filter(answered_at__isnull=True).order_by("asked_at")
     answered = 0
-    for question in Question.across_tenants.filter(answered_at__isnull=True).select_related("machine"):
-        _answer(api, question)
-        answered += 1
+    for question in open_questions.select_related("machine"):
+        try:
+            answer, failed = _usable_destinations(api, question)
+        except UpstreamError as error:
+            logger.warning("question %s: %s", question.pk, error)
+            if not error.was_answered:
+                return answered + _write(open_questions, {"guids": []}, failed=True)
+            answer, failed = {"guids": []}, True
+        answered += _write(open_questions.filter(pk=question.pk), answer, failed=failed)
     return answered
 
 
-def _answer(api: VProtect, question: Question) -> None:
-    try:
-        destinations = api.usable_destinations([question.machine.guid])
-        answer, failed = {"guids": [row.guid for row in destinations.items]}, not destinations.complete
-    except UpstreamError as error:
-        logger.warning("question %s: %s", question.pk, error)
-        answer, failed = {"guids": []}, True
-    Question.across_tenants.filter(pk=question.pk, answered_at__isnull=True).update(
-        answer=answer, failed=failed, answered_at=timezone.now()
-    )
+def _usable_destinations(api: VProtect, question: Question) -> tuple[dict[str, list[str]], bool]:
+    listing = api.usable_destinations([question.machine.guid])
+    return {"guids": [row.guid for row in listing.items]}, not listing.complete
+
+
+def _write(questions: QuerySet[Question], answer: dict[str, list[str]], *, failed: bool) -> int:
+    return questions.update(answer=answer, failed=failed, answered_at=timezone.now())

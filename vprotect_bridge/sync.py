@@ -19,7 +19,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from vprotect_bridge.client.api import VProtect
-from vprotect_bridge.client.errors import Ambiguous, BadAnswer, NotFound, Rejected
+from vprotect_bridge.client.errors import Ambiguous, NotFound, Rejected
 from vprotect_bridge.client.types import Backup as UpstreamBackup
 from vprotect_bridge.client.types import Destination as UpstreamDestination
 from vprotect_bridge.client.types import Listing, VirtualMachine
@@ -211,7 +211,7 @@ def _refresh_all(api: VProtect, *asked: tuple[str, Callable[[VProtect, Machine],
             # Also one that gets no answer goes to the end of the line: else it would be the first of every run.
             Machine.across_tenants.filter(pk=machine.pk).update(**{wish: timezone.now() + AFTER_FAILURE})
             failures += 1
-            if error.status is None and not isinstance(error, BadAnswer):
+            if not error.was_answered:
                 raise
             if failures == MOST_FAILURES:
                 break

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
+from django.db import connection, connections
 from django.utils import timezone
 
 from tenants.correlation import correlation_id
 from tests.conftest import VPROTECT_PASSWORD
 from vprotect_bridge.client.api import ExportRequest, VProtect
-from vprotect_bridge.client.errors import BadAnswer, BadCredentials, LoginPaused, UpstreamError
-from vprotect_bridge.connection import PostgresSessionStore, WatchedTransport, own_connection, try_lock, vprotect
+from vprotect_bridge.client.errors import BadAnswer, BadCredentials, LoginPaused, NotFound, NotSent, UpstreamError
+from vprotect_bridge.connection import (
+    PostgresSessionStore,
+    WatchedTransport,
+    note_unreachable,
+    own_connection,
+    try_lock,
+    vprotect,
+)
 from vprotect_bridge.models import UpstreamSession, UpstreamStatus
 from vprotect_simulator.names import guid_of
 from vprotect_simulator.server import SimulatorServer
@@ -132,13 +140,46 @@ def test_an_answer_ends_the_trouble(simulator: SimulatorServer):
 
 
 def test_a_post_notes_nothing(simulator: SimulatorServer, django_assert_num_queries: Any):
-    """Nothing may stand between the answer of a POST and its record; the two queries are of the session."""
+    """Nothing may stand between the answer of a POST and its record; the one query reads the session before it."""
     api = worker(simulator)
     api.list_virtual_machines()
     simulator.control.fault("html", path="/tasks/export")
     with django_assert_num_queries(1), pytest.raises(BadAnswer):
         api.export(ExportRequest(guid_of("vm/web-01"), "FULL", guid_of("destination/primary-fs"), 1000, 2000))
     assert UpstreamStatus.objects.get(pk=1).problem == ""
+
+
+def test_a_refusal_is_an_answer(simulator: SimulatorServer):
+    api = worker(simulator)
+    note_unreachable("unreachable")
+    with pytest.raises(NotFound):
+        api.get_virtual_machine("unknown")
+    assert UpstreamStatus.objects.get(pk=1).unreachable_since is None
+
+
+@pytest.mark.parametrize("fault", ["", "reset"])
+def test_what_did_not_change_is_not_written(fault: str, simulator: SimulatorServer):
+    api = worker(simulator)
+    api.list_destinations()
+    if fault:
+        simulator.control.fault(fault, path="/backup-destinations", times=0)
+    versions = set()
+    for _ in range(3):
+        with suppress(UpstreamError):
+            api.list_destinations()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT xmin FROM vprotect_bridge_upstreamstatus")
+            versions.add(str(cursor.fetchone()))
+    assert len(versions) == 1
+
+
+def test_a_login_that_never_ends_holds_nobody_for_ever(simulator: SimulatorServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("vprotect_bridge.connection.WAIT_FOR_LOGIN_SECONDS", 0.2)
+    with own_connection() as somebody:
+        assert try_lock(somebody, "vprotect login")
+        with pytest.raises(NotSent, match="takes too long"):
+            worker(simulator).list_virtual_machines()
+    assert logins(simulator) == 0
 
 
 def test_a_moved_clock_is_noted(simulator: SimulatorServer):
@@ -165,4 +206,6 @@ def test_a_lock_lives_with_its_connection():
     with own_connection() as one, own_connection() as other:
         assert try_lock(one, "job") and not try_lock(other, "job")
         one.close()
-        assert try_lock(other, "job")
+        # PostgreSQL notices a closed connection a moment later.
+        other.execute("SET lock_timeout = '5s'")
+        other.execute("SELECT pg_advisory_lock(hashtextextended('job', 0))")

@@ -141,7 +141,7 @@ class VProtect:
             if not isinstance(answer.data, list | None):
                 raise BadAnswer("a list was expected", status=answer.status)
             new = [row for row in answer.data or [] if _key(row) not in seen]
-            seen.update(key for row in new if (key := _key(row)))
+            seen.update(map(_key, new))
             rows += new
             is_all = answer.total is not None and len(rows) >= answer.total
             if is_all or not new:
@@ -184,7 +184,8 @@ def _refers(reference: Reference | None, guid: str | None) -> bool:
 
 
 def _key(row: Any) -> str:
-    return str(row.get("guid", "")) if isinstance(row, dict) else ""
+    """What tells a row from those of other pages, also one without a GUID."""
+    return str(row["guid"]) if isinstance(row, dict) and row.get("guid") else repr(row)
 
 
 def _checked(guid: str) -> str:

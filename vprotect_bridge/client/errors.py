@@ -12,6 +12,11 @@ class UpstreamError(Exception):
         self.status = status
         self.retry_after = retry_after
 
+    @property
+    def was_answered(self) -> bool:
+        """vProtect said something, so another request may fare better."""
+        return self.status is not None
+
 
 class NotSent(UpstreamError):
     """Refused, unknown name, TLS failure or connect time-out: vProtect has provably not seen the request."""
@@ -47,3 +52,5 @@ class Ambiguous(UpstreamError):
 
 class BadAnswer(Ambiguous):
     """A 2xx that is not what it should be: not JSON, cut off, too large, without a GUID, about another machine."""
+
+    was_answered = True
