@@ -15,6 +15,7 @@ import pytest
 
 from demo import processes
 from demo.programs import ROOT
+from tests.ports import three_free_ports
 
 pytestmark = pytest.mark.processes
 
@@ -62,24 +63,12 @@ class Launcher:
 
 @pytest.fixture
 def launcher(tmp_path: Path) -> Iterator[Launcher]:
-    launcher = Launcher(tmp_path, _three_free_ports())
+    launcher = Launcher(tmp_path, three_free_ports())
     yield launcher
     if launcher._popen and launcher._popen.poll() is None:
         launcher.end(signal.SIGKILL)
     launcher.start("reset")
     launcher._popen.wait(40)
-
-
-def _three_free_ports() -> int:
-    for port in range(20000 + os.getpid() % 10000, 60000, 3):
-        with socket.socket() as one, socket.socket() as two, socket.socket() as three:
-            try:
-                for number, probe in enumerate((one, two, three)):
-                    probe.bind(("127.0.0.1", port + number))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free ports")
 
 
 def test_the_demo_starts_recovers_and_ends(launcher):

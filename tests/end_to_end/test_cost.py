@@ -1,0 +1,92 @@
+"""What is asked of vProtect does not grow with those who watch, and web never asks at all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import Person, Stack, until
+from vprotect_simulator.names import guid_of
+
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("end_to_end")]
+
+WATCHED = guid_of("vm/shop-db-02")
+SECONDS = 8
+
+
+@pytest.fixture
+def watched(stack: Stack, member: Person):
+    """A backup that runs as long as somebody watches."""
+    stack.control("PATCH", f"machines/{WATCHED}", {"_behaviour": {"EXPORT": "hang"}})
+    operation = member.back_up(WATCHED)
+    until(lambda: stack.operation(operation)["phase"] == "exporting")
+    yield operation
+    stack.control("PATCH", f"machines/{WATCHED}", {"_behaviour": {}})
+
+
+def test_fifty_watchers_cost_vprotect_what_one_does(stack: Stack, member: Person, watched: str):
+    def watch(_number: int) -> int:
+        polls = 0
+        while time.monotonic() < ends:
+            answer = member.get(f"/t/aurora-books/operations/{watched}/poll?version=0")
+            polls += answer.status_code == 200
+            time.sleep(0.5)
+        return polls
+
+    asked, polls = [], []
+    for watchers in (1, 50):
+        before = len(stack.control("GET", "ledger?path=/tasks"))
+        ends = time.monotonic() + SECONDS
+        with ThreadPoolExecutor(watchers) as pool:
+            polls.append(sum(pool.map(watch, range(watchers))))
+        asked.append(Counter(call["path"] for call in stack.control("GET", "ledger?path=/tasks")[before:]))
+    assert polls[1] > 5 * polls[0]
+    # Two listings a cycle and nothing else; the number of cycles is the timer's.
+    assert set(asked[0]) == set(asked[1]) == {"/tasks"}
+    cycles = SECONDS / 0.5
+    assert all(count["/tasks"] <= 2 * cycles + 4 for count in asked)
+    assert asked[1]["/tasks"] <= asked[0]["/tasks"] + 4
+
+
+def test_web_and_operator_never_call_vprotect_and_do_not_know_its_password(stack: Stack, member: Person):
+    """With every worker frozen, clicking around adds not one call to the ledger."""
+    workers = [stack.processes[name].pid for name in ("worker", "beat")]
+    for pid in workers:
+        os.killpg(pid, signal.SIGSTOP)
+    try:
+        time.sleep(0.5)
+        before = len(stack.control("GET", "ledger"))
+        home = "/t/aurora-books/"
+        guid = guid_of("vm/test-runner")
+        for path in (
+            "machines/",
+            f"machines/{guid}/",
+            f"machines/{guid}/backup/",
+            f"machines/{guid}/history",
+            "operations/",
+        ):
+            assert member.get(home + path).status_code == 200
+        member.back_up(guid)
+        assert len(stack.control("GET", "ledger")) == before
+    finally:
+        for pid in workers:
+            os.killpg(pid, signal.SIGCONT)
+    password = stack.programs.passwords.vprotect.encode()
+    for name in ("web", "operator", "beat"):
+        environment = Path(f"/proc/{stack.processes[name].pid}/environ").read_bytes()
+        assert password not in environment and b"VPROTECT_PASSWORD" not in environment, name
+    assert password in Path(f"/proc/{stack.processes['worker'].pid}/environ").read_bytes()
+
+
+def test_the_password_is_in_no_log_and_no_table(stack: Stack, member: Person):
+    password = stack.programs.passwords.vprotect
+    for log in (stack.programs.folder / "logs").glob("*.log"):
+        assert password not in log.read_text(errors="replace"), log.name
+    kept = stack.rows("SELECT cookies::text FROM vprotect_bridge_upstreamsession")
+    assert password not in str(kept)
