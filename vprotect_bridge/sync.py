@@ -305,14 +305,11 @@ def _write_history(machine: Machine, listing: Listing[UpstreamBackup], of_projec
         (changed if row.guid in known else new).append(backup)
     Backup.across_tenants.bulk_create(new, batch_size=BATCH)
     Backup.across_tenants.bulk_update(changed, WRITTEN_OF_A_BACKUP, batch_size=BATCH)
-    return len(new) + len(changed) + _mark_vanished_backups(machine, listing)
-
-
-def _mark_vanished_backups(machine: Machine, listing: Listing[UpstreamBackup]) -> int:
-    if not listing.complete or listing.dropped:
-        return 0
-    living = Backup.across_tenants.filter(machine=machine, vanished_at=None)
-    return living.exclude(guid__in=[row.guid for row in listing.items]).update(vanished_at=timezone.now())
+    gone = [backup.pk for guid, backup in known.items() if guid not in rows and backup.vanished_at is None]
+    if not gone or not listing.complete or listing.dropped:
+        return len(new) + len(changed)
+    Backup.across_tenants.filter(pk__in=gone).update(vanished_at=timezone.now())
+    return len(new) + len(changed) + len(gone)
 
 
 def _facts_of_backup(row: UpstreamBackup) -> dict[str, Any]:

@@ -1,12 +1,16 @@
 """One word for how well a machine is protected, worst first."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from vprotect_bridge.models import Machine, Protection
-from vprotect_bridge.protection import History, conclude
+from tenants.models import Tenant
+from tests.conftest import machine_of
+from vprotect_bridge.models import Backup, Machine, Protection
+from vprotect_bridge.protection import History, conclude, update_protection
 
 NEVER = History()
 GOOD = History("SUCCESS", True, datetime(2026, 1, 1, tzinfo=UTC))
@@ -29,7 +33,81 @@ NOW = datetime(2026, 2, 1, tzinfo=UTC)
         ({"present": False, "backups_at": NOW}, AGED_OUT, Protection.GONE),
         ({"vanished_at": NOW, "backups_at": NOW}, NEVER, Protection.GONE),
         ({"present": False, "last_size": 5}, NEVER, Protection.DELETED),
+        ({"present": False, "last_size": 0}, NEVER, Protection.GONE),
+        ({"present": False, "last_size": 5, "backups_at": NOW}, NEVER, Protection.GONE),
+        ({"present": False, "backups_at": NOW}, BAD, Protection.DELETED),
+        ({"policy_guid": "p", "backup_up_to_date": False}, NEVER, Protection.OVERDUE),
+        ({"policy_guid": "p", "backup_up_to_date": True}, History("PARTIAL_SUCCESS", True, NOW), Protection.PROTECTED),
     ],
 )
 def test_the_worst_that_holds_is_said(facts: dict[str, Any], history: History, concluded: Protection):
     assert conclude(Machine(**facts), history) == concluded
+
+
+# ── From the rows ────────────────────────────────────────────────────────────
+
+
+def backup_of(machine: Machine, status: str, days_ago: int, tenant: Tenant | None = None, **fields: Any) -> Backup:
+    return Backup.across_tenants.create(
+        guid=f"{machine.guid}-{status}-{days_ago}",
+        machine=machine,
+        tenant=tenant or machine.tenant,
+        status=status,
+        type="FULL",
+        sort_at=NOW - timedelta(days=days_ago),
+        **fields,
+    )
+
+
+@pytest.fixture
+def machine(sunflower: Tenant) -> Machine:
+    machine = machine_of(sunflower)
+    machine.policy_guid, machine.backup_up_to_date = "p", True
+    machine.save()
+    return machine
+
+
+def concluded(machine: Machine) -> tuple[str, datetime | None]:
+    update_protection([machine.pk])
+    machine.refresh_from_db()
+    return machine.protection, machine.last_success_at
+
+
+@pytest.mark.django_db
+def test_the_newest_finished_backup_decides(machine: Machine):
+    backup_of(machine, "SUCCESS", 3)
+    backup_of(machine, "FAILED", 2)
+    backup_of(machine, "INPROGRESS", 1)
+    assert concluded(machine) == (Protection.FAILED, NOW - timedelta(days=3))
+    backup_of(machine, "PARTIAL_SUCCESS", 0)
+    assert concluded(machine) == (Protection.PROTECTED, NOW)
+
+
+@pytest.mark.django_db
+def test_what_retention_removed_was_a_success_but_restores_nothing(machine: Machine):
+    backup_of(machine, "SUCCESS_REMOVED", 30)
+    Machine.across_tenants.update(present=False, backups_at=NOW)
+    assert concluded(machine) == (Protection.GONE, NOW - timedelta(days=30))
+
+
+@pytest.mark.django_db
+def test_a_backup_that_vanished_restores_nothing(machine: Machine):
+    backup_of(machine, "SUCCESS", 1, vanished_at=NOW)
+    Machine.across_tenants.update(present=False, backups_at=NOW)
+    assert concluded(machine)[0] == Protection.GONE
+
+
+@pytest.mark.django_db
+def test_another_tenants_backups_say_nothing(machine: Machine, pine: Tenant):
+    backup_of(machine, "FAILED", 1, tenant=pine)
+    backup_of(machine, "SUCCESS", 2, tenant=pine)
+    assert concluded(machine) == (Protection.PROTECTED, None)
+
+
+@pytest.mark.django_db
+def test_many_machines_are_concluded_at_once_and_only_news_is_written(sunflower: Tenant):
+    machines = [machine_of(sunflower, f"vm-{number}") for number in range(20)]
+    assert update_protection([machine.pk for machine in machines]) == 20
+    with CaptureQueriesContext(connection) as queries:
+        assert update_protection([machine.pk for machine in machines]) == 0
+    assert len(queries) == 1

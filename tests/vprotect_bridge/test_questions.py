@@ -41,6 +41,22 @@ def test_a_question_that_cannot_be_answered_says_so(
     assert question.failed and question.answered_at
 
 
+def test_one_bad_answer_fails_one_question(api: VProtect, simulator: SimulatorServer, sunflower: Tenant):
+    first, second = ask(sunflower, "web-01"), ask(sunflower, "bare-01")
+    simulator.control.fault("status", path="/backup-destinations/usable-for-vms")
+    assert answer_questions(api) == 2
+    assert [Question.across_tenants.get(pk=q.pk).failed for q in (first, second)] == [True, False]
+
+
+def test_nobody_waits_for_one_time_out_after_the_other(api: VProtect, simulator: SimulatorServer, sunflower: Tenant):
+    for name in ("web-01", "bare-01", "app-01"):
+        ask(sunflower, name)
+    simulator.control.fault("hang", path="/backup-destinations/usable-for-vms", seconds=3, times=0)
+    assert answer_questions(api) == 3
+    assert not Question.across_tenants.exclude(failed=True).exists()
+    assert len(simulator.control.ledger(path="/backup-destinations")) == 1
+
+
 def test_an_answered_question_is_not_asked_again(api: VProtect, simulator: SimulatorServer, sunflower: Tenant):
     ask(sunflower, "web-01")
     answer_questions(api)

@@ -115,3 +115,10 @@ def test_nonsense_in_a_row_is_read_as_absent():
 def test_a_row_without_a_usable_guid_is_malformed(row):
     with pytest.raises(Malformed):
         VirtualMachine.from_json(row)
+
+
+def test_a_server_without_paging_is_asked_twice_also_with_a_row_without_guid(server: ScriptedServer, api: VProtect):
+    server.script = answer_with(json.dumps([{"guid": "store-1"}, {"name": "no guid"}]).encode())
+    listing = api.list_destinations()
+    assert (len(listing.items), listing.complete, listing.dropped) == (1, True, 1)
+    assert len(server.requests) - server.logins() == 2
