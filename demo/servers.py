@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
@@ -29,6 +30,7 @@ from demo.processes import Process, ProcessFailed, Supervisor, words_of
 
 START_SECONDS = 30
 NOBODY = 65534
+STILL_IN_USE = "pre-existing shared memory block"
 
 
 class _Server:
@@ -94,8 +96,17 @@ class PostgreSQL(_Server):
         self._make_folder(self.sockets)
         if not self.data.exists():
             self._init()
-        self.process.start()
-        self.process.wait_until(self._answers, START_SECONDS)
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            self.process.start()
+            try:
+                self.process.wait_until(self._answers, START_SECONDS)
+                return
+            except ProcessFailed:
+                # Children of a server that was killed end by themselves, a moment after it.
+                if STILL_IN_USE not in self.process.end_of_log() or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def remove(self) -> None:
         super().remove()
