@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from django.contrib.auth.hashers import make_password
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
@@ -100,8 +101,10 @@ class Command(BaseCommand):
         with transaction.atomic():
             for tenant in TENANTS:
                 _seed_tenant(tenant)
+            # Made once for all: each is slow on purpose, and they all have the same password.
+            password_hash = make_password(password)
             for person in people():
-                _seed_person(person, password)
+                _seed_person(person, password, password_hash)
 
 
 def _seed_tenant(wanted: DemoTenant) -> None:
@@ -115,12 +118,13 @@ def _seed_tenant(wanted: DemoTenant) -> None:
         Grant.across_tenants.get_or_create(tenant=tenant, kind=Grant.Kind.DESTINATION, guid=guid)
 
 
-def _seed_person(person: DemoPerson, password: str) -> None:
+def _seed_person(person: DemoPerson, password: str, password_hash: str) -> None:
     is_operator = not person.tenant
-    user, _made = User.objects.get_or_create(
-        email=person.email, defaults={"is_staff": is_operator, "is_superuser": is_operator}
+    user, made = User.objects.get_or_create(
+        email=person.email,
+        defaults={"is_staff": is_operator, "is_superuser": is_operator, "password": password_hash},
     )
-    if not user.check_password(password):
+    if not made and not user.check_password(password):
         user.set_password(password)
         user.save(update_fields=["password"])
     if person.tenant:
