@@ -22,7 +22,8 @@ SECONDS = 8
 
 @pytest.fixture
 def watched(stack: Stack, member: Person):
-    """A backup that runs as long as somebody watches."""
+    """A backup that runs as long as somebody watches, and no other one."""
+    until(lambda: not stack.rows("SELECT 1 FROM vprotect_bridge_operation WHERE outcome = ''"))
     stack.control("PATCH", f"machines/{WATCHED}", {"_behaviour": {"EXPORT": "hang"}})
     operation = member.back_up(WATCHED)
     until(lambda: stack.operation(operation)["phase"] == "exporting")
