@@ -82,7 +82,10 @@ class MachineAdmin(ReadOnlyAdmin, admin.ModelAdmin):
         )
         if claim.tenant_id != tenant.pk:
             return False
-        Machine.across_tenants.filter(pk=machine.pk).update(tenant=tenant, owned_by=Machine.OwnedBy.CLAIM)
+        # The history too is the first owner's, but a worker has to read it again for that.
+        Machine.across_tenants.filter(pk=machine.pk).update(
+            tenant=tenant, owned_by=Machine.OwnedBy.CLAIM, backups_wanted_at=timezone.now()
+        )
         _audit(request, tenant, "claim_machine", machine)
         return True
 

@@ -141,6 +141,8 @@ def test_an_unclaimed_machine_is_claimed_with_one_click(pine: Tenant, operator: 
     operator.post(address, {"action": "claim", "tenant": pine.pk, "_selected_action": rows})
     owned = dict(Machine.across_tenants.values_list("guid", "tenant__slug"))
     assert owned == {"vm-1": "sunflower", "vm-unclaimed": "pine"}
+    wanted = Machine.across_tenants.filter(backups_wanted_at__isnull=False)
+    assert [machine.guid for machine in wanted] == ["vm-unclaimed"], "its history becomes theirs as well"
     assert Claim.across_tenants.get(tenant=pine).value == "vm-unclaimed"
     assert AuditEntry.across_tenants.get(tenant=pine).action == "claim_machine"
 
