@@ -18,15 +18,17 @@ from tenants.models import AuditEntry, Claim, Tenant
 from vprotect_bridge.models import Backup, Destination, Machine, Operation, OperationEvent, UpstreamStatus
 
 
-def _audit(request: HttpRequest, tenant: Tenant, action: str, machine: Machine, **detail: str) -> None:
+def _audit(
+    request: HttpRequest, tenant: Tenant | None, action: str, machine: Machine | None, **detail: str | int
+) -> None:
     AuditEntry.across_tenants.create(
         tenant=tenant,
         actor_id=request.user.pk,
         actor_name=str(request.user),
         role="operator",
         action=action,
-        machine_guid=machine.guid,
-        machine_name=machine.name,
+        machine_guid=machine.guid if machine else "",
+        machine_name=machine.name if machine else "",
         detail=detail,
         outcome="accepted",
         address=request.META.get("REMOTE_ADDR") or None,
@@ -177,4 +179,20 @@ class DestinationAdmin(ReadOnlyAdmin, admin.ModelAdmin):
 
 @admin.register(UpstreamStatus)
 class UpstreamStatusAdmin(ReadOnlyAdmin, admin.ModelAdmin):
-    list_display = ["__str__", "unreachable_since", "problem", "inventory_at", "inventory_refused_at", "followed_at"]
+    list_display = [
+        *("__str__", "unreachable_since", "problem", "inventory_at", "inventory_refused_at"),
+        *("inventory_refused_count", "inventory_accepted_count", "followed_at"),
+    ]
+    actions = ["accept_inventory"]
+
+    def has_decide_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("vprotect_bridge.change_upstreamstatus")
+
+    @admin.action(description=_("Refused inventory: so many machines are really gone"), permissions=["decide"])
+    @transaction.atomic
+    def accept_inventory(self, request: HttpRequest, queryset: QuerySet[UpstreamStatus]) -> None:
+        """The next inventory may lack as many machines as the refused one, and no more."""
+        for status in queryset.filter(inventory_refused_count__isnull=False).select_for_update():
+            status.inventory_accepted_count = status.inventory_refused_count
+            status.save(update_fields=["inventory_accepted_count"])
+            _audit(request, None, "accept_inventory", None, machines=status.inventory_refused_count or 0)

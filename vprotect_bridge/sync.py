@@ -57,17 +57,14 @@ class InventoryResult:
     refused: bool = False
 
 
-def sync_inventory(api: VProtect, *, accept_shrink: bool = False) -> InventoryResult:
-    """Mirrors machines and destinations; returns what it wrote. Raises `UpstreamError` when they cannot be listed.
-
-    `accept_shrink`: the operator says that so many machines are really gone.
-    """
+def sync_inventory(api: VProtect) -> InventoryResult:
+    """Mirrors machines and destinations; returns what it wrote. Raises `UpstreamError` when they cannot be listed."""
     listing = api.list_virtual_machines()
     known = {machine.guid: machine for machine in Machine.across_tenants.defer("details")}
     owners = find_owners(api, listing.items, {guid: _owner(machine) for guid, machine in known.items()})
     result = InventoryResult(seen=len(listing.items))
     _write_machines(listing.items, known, owners, result)
-    _mark_vanished(listing, known, accept_shrink, result)
+    _mark_vanished(listing, known, result)
     if listing.complete and not result.refused:
         UpstreamStatus.objects.filter(pk=1).update(inventory_at=timezone.now())
     _write_destinations(api.list_destinations())
@@ -130,25 +127,26 @@ def _facts_of_machine(row: VirtualMachine) -> dict[str, Any]:
     }
 
 
-def _mark_vanished(
-    listing: Listing[VirtualMachine], known: dict[str, Machine], accept_shrink: bool, result: InventoryResult
-) -> None:
-    """Only a complete listing shows that something is gone, and one that lost a fifth at once is not believed."""
+def _mark_vanished(listing: Listing[VirtualMachine], known: dict[str, Machine], result: InventoryResult) -> None:
+    """Only a complete listing shows that something is gone; one that lost a fifth at once waits for an operator."""
     if not listing.complete or listing.dropped:
         logger.warning("the inventory is not whole (%d rows dropped): nothing vanishes by it", listing.dropped)
         return
     living = {guid for guid, machine in known.items() if machine.vanished_at is None}
     missing = living - {row.guid for row in listing.items}
-    is_far_too_short = len(missing) > max(FEW, MOST_MISSING * len(living))
-    if (is_far_too_short or (missing and not listing.items)) and not accept_shrink:
+    is_far_too_short = len(missing) > max(FEW, MOST_MISSING * len(living)) or (missing and not listing.items)
+    status = UpstreamStatus.objects.filter(pk=1)
+    if is_far_too_short and not status.filter(inventory_accepted_count__gte=len(missing)).exists():
         logger.error("the inventory lacks %d of %d machines: not believed", len(missing), len(living))
-        UpstreamStatus.objects.filter(pk=1).update(
-            inventory_refused_at=timezone.now(), inventory_refused_count=len(missing)
+        status.update(
+            inventory_refused_at=timezone.now(),
+            inventory_refused_count=len(missing),
+            inventory_accepted_count=None,
         )
         result.refused = True
         return
-    UpstreamStatus.objects.filter(pk=1, inventory_refused_at__isnull=False).update(
-        inventory_refused_at=None, inventory_refused_count=None
+    status.filter(inventory_refused_at__isnull=False).update(
+        inventory_refused_at=None, inventory_refused_count=None, inventory_accepted_count=None
     )
     vanished = [known[guid].pk for guid in missing]
     now = timezone.now()

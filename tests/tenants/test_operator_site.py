@@ -9,10 +9,19 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from tenants.models import AuditEntry, Claim, Grant, Membership, Tenant, User
 from tests.conftest import machine_of, operation_on
-from vprotect_bridge.models import Backup, Destination, Machine, Operation, OperationEvent, UpstreamSession
+from vprotect_bridge.models import (
+    Backup,
+    Destination,
+    Machine,
+    Operation,
+    OperationEvent,
+    UpstreamSession,
+    UpstreamStatus,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("portal.operator_urls")]
 
@@ -145,6 +154,15 @@ def test_an_unclaimed_machine_is_claimed_with_one_click(pine: Tenant, operator: 
     assert [machine.guid for machine in wanted] == ["vm-unclaimed"], "its history becomes theirs as well"
     assert Claim.across_tenants.get(tenant=pine).value == "vm-unclaimed"
     assert AuditEntry.across_tenants.get(tenant=pine).action == "claim_machine"
+
+
+def test_an_operator_says_that_so_many_machines_are_gone(operator: Client):
+    UpstreamStatus.objects.update(inventory_refused_at=timezone.now(), inventory_refused_count=7)
+    address = reverse("admin:vprotect_bridge_upstreamstatus_changelist")
+    operator.post(address, {"action": "accept_inventory", "_selected_action": [1]})
+    assert UpstreamStatus.objects.get(pk=1).inventory_accepted_count == 7
+    entry = AuditEntry.across_tenants.get(action="accept_inventory")
+    assert (entry.tenant, entry.detail) == (None, {"machines": 7})
 
 
 def test_unclaimed_machines_have_a_list(operator: Client):

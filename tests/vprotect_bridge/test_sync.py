@@ -119,7 +119,30 @@ def test_a_list_that_is_far_too_short_is_not_believed(known: int, kept: int, api
     status = UpstreamStatus.objects.get(pk=1)
     assert status.inventory_refused_count == known - kept and status.inventory_refused_at
     assert status.inventory_at == at
-    assert sync_inventory(api, accept_shrink=True).vanished == known - kept
+    UpstreamStatus.objects.update(inventory_accepted_count=known - kept)
+    assert sync_inventory(api).vanished == known - kept
+    status = UpstreamStatus.objects.get(pk=1)
+    assert (status.inventory_refused_at, status.inventory_accepted_count) == (None, None)
+
+
+def test_what_was_accepted_is_no_licence_for_more(api: VProtect, simulator: SimulatorServer):
+    sync_inventory(api)
+    keep_machines(simulator, 2)
+    sync_inventory(api)
+    UpstreamStatus.objects.update(inventory_accepted_count=6)
+    keep_machines(simulator, 1)
+    assert sync_inventory(api).refused
+    status = UpstreamStatus.objects.get(pk=1)
+    assert (status.inventory_refused_count, status.inventory_accepted_count) == (7, None)
+
+
+def test_a_list_that_is_whole_again_ends_the_refusal(api: VProtect, simulator: SimulatorServer):
+    sync_inventory(api)
+    machines = dict(simulator.state.vms)
+    keep_machines(simulator, 0)
+    assert sync_inventory(api).refused
+    simulator.state.vms.update(machines)
+    assert not sync_inventory(api).refused
     assert UpstreamStatus.objects.get(pk=1).inventory_refused_at is None
 
 

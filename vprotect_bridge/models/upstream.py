@@ -19,7 +19,11 @@ class UpstreamSession(models.Model):
 
 
 class UpstreamStatus(models.Model):
-    """How vProtect is, for the pages' banner. One row, pk 1. `marker_fidelity`: docs/submit-protocol.md, 3."""
+    """How vProtect is, for the pages' banner. One row, pk 1. `marker_fidelity`: docs/submit-protocol.md, 3.
+
+    `inventory_refused_count`: so many machines the refused inventory lacked; `inventory_accepted_count`: so many may
+    be gone, an operator said.
+    """
 
     class Fidelity(models.TextChoices):
         UNKNOWN = "", "not seen yet"
@@ -33,6 +37,7 @@ class UpstreamStatus(models.Model):
     inventory_at = models.DateTimeField(null=True)
     inventory_refused_at = models.DateTimeField(null=True)
     inventory_refused_count = models.PositiveIntegerField(null=True)
+    inventory_accepted_count = models.PositiveIntegerField(null=True)
     followed_at = models.DateTimeField(null=True)
     clock_skew_ms = models.BigIntegerField(default=0)
     marker_fidelity = models.CharField(max_length=4, choices=Fidelity, blank=True, default=Fidelity.UNKNOWN)
