@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -41,6 +42,7 @@ logger = logging.getLogger(__name__)
 Cookies = dict[str, str]
 MOST_BYTES = 64 * 1024 * 1024
 MOST_BYTES_OF_A_POST = 1024 * 1024
+DEFAULT_PORT = 8181
 CONNECT_SECONDS = 5.0
 
 
@@ -116,7 +118,7 @@ class Transport:
     ) -> None:
         if not base_url.startswith("https://") and not (allow_http and base_url.startswith("http://")):
             raise ValueError(f"{base_url!r} does not start with https://")
-        self._api = base_url.rstrip("/") + "/api"
+        self._api = _with_port(base_url) + "/api"
         self._verify: str | bool = ca_file or True
         self._sessions = sessions
         self._credentials = credentials
@@ -194,6 +196,13 @@ class Transport:
         except ValueError:
             return
         self.clock_skew_ms = int((theirs - time.time()) * 1000)
+
+
+def _with_port(base_url: str) -> str:
+    """vProtect listens on 8181 unless the address names another port (guide, "Setup")."""
+    parts = urlsplit(base_url)
+    netloc = parts.netloc if parts.port else f"{parts.netloc.rstrip(':')}:{DEFAULT_PORT}"
+    return urlunsplit(parts._replace(netloc=netloc, path=parts.path.rstrip("/")))
 
 
 class _Received:

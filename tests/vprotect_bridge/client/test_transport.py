@@ -21,7 +21,7 @@ from vprotect_bridge.client.errors import (
     TooManyRequests,
     Unauthorized,
 )
-from vprotect_bridge.client.transport import Transport, login_pause
+from vprotect_bridge.client.transport import MemorySessionStore, Transport, login_pause
 
 
 def test_the_answer_is_parsed_and_the_total_read(server: ScriptedServer, transport: Transport):
@@ -194,3 +194,19 @@ def test_the_password_is_in_no_log_and_no_repr(
     transport.get("/tasks")
     assert "canary-password" not in caplog.text + repr(transport)
     assert "JSESSIONID" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("address", "called"),
+    [
+        ("https://vprotect.example", "https://vprotect.example:8181/api"),
+        ("https://vprotect.example/", "https://vprotect.example:8181/api"),
+        ("https://vprotect.example:443", "https://vprotect.example:443/api"),
+        ("https://10.0.0.1:8282/", "https://10.0.0.1:8282/api"),
+        ("https://[fe80::1]", "https://[fe80::1]:8181/api"),
+    ],
+)
+def test_the_port_is_8181_unless_the_address_names_one(address: str, called: str):
+    sessions = MemorySessionStore()
+    transport = Transport(address, ca_file=None, sessions=sessions, credentials=lambda: ("portal", "secret"))
+    assert repr(transport) == f"<Transport {called}>"
