@@ -132,6 +132,8 @@ class _Listener(ThreadingHTTPServer):
         """In the connection's own thread: a slow handshake must not hold up the others."""
         with suppress(OSError):
             request.settimeout(IDLE_SECONDS)
+            # An answer must not wait for the farewell of the handshake to be acknowledged.
+            request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.tls:
                 request = self.tls.wrap_socket(request, server_side=True)
             super().finish_request(request, client_address)
