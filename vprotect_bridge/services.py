@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from tenants.correlation import correlation_id
 from tenants.models import AuditEntry, Grant, Membership, Role
 from vprotect_bridge.doorbell import ring_answer, ring_submit
-from vprotect_bridge.models import Machine, Operation, OperationEvent, Question
+from vprotect_bridge.models import Machine, Operation, OperationEvent, Question, UpstreamStatus
 from vprotect_bridge.submit import choose_marker
 
 SHORTEST_WINDOW = timedelta(minutes=15)
@@ -116,6 +116,8 @@ def _keep(
     membership: Membership, machine: Machine, wish: BackupWish, start: datetime, client_key: UUID, address: str | None
 ) -> Operation:
     marker_ws_ms, marker_we_ms = choose_marker(start, wish.window_end)
+    # vProtect judges the window by its own clock (docs/submit-protocol.md, "Marker").
+    skew_ms = UpstreamStatus.objects.values_list("clock_skew_ms", flat=True).get(pk=1)
     request = {
         "backup_type": wish.backup_type,
         "destination_guid": wish.destination_guid,
@@ -132,8 +134,8 @@ def _keep(
         client_key=client_key,
         correlation_id=correlation_id.get(),
         request=request,
-        marker_ws_ms=marker_ws_ms,
-        marker_we_ms=marker_we_ms,
+        marker_ws_ms=marker_ws_ms + skew_ms,
+        marker_we_ms=marker_we_ms + skew_ms,
         deadline_at=datetime.fromtimestamp(marker_we_ms / 1000, UTC) - SENT_AT_LATEST_BEFORE_END,
     )
     OperationEvent.objects.create(

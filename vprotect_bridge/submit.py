@@ -155,7 +155,8 @@ def new_backups(
     listing = api.list_backups(protected_entity=operation.subject_guid)
     others = Operation.across_tenants.filter(subject_guid=operation.subject_guid).exclude(pk=operation.pk)
     known = known | set(others.exclude(backup_guid="").values_list("backup_guid", flat=True))
-    since = operation.sent_at - CLOCKS_MAY_DIFFER
+    # Upstream writes its own time; the listing just told how far that is from ours.
+    since = operation.sent_at + timedelta(milliseconds=api.transport.clock_skew_ms or 0) - CLOCKS_MAY_DIFFER
     new = [
         backup
         for backup in listing.items

@@ -82,6 +82,16 @@ def test_the_window_is_kept_inside_what_was_chosen(browser: Client, machine: Mac
     assert operation.deadline_at < ends
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_the_window_is_in_vprotects_time_the_deadline_in_ours(hours: int, browser: Client, machine: Machine):
+    UpstreamStatus.objects.update(clock_skew_ms=hours * 3_600_000)
+    browser.post(FORM, wish())
+    operation = Operation.across_tenants.get()
+    begins = datetime.fromtimestamp(operation.marker_ws_ms / 1000, UTC) - timezone.now()
+    assert abs(begins - timedelta(hours=hours)) < timedelta(minutes=2)
+    assert timedelta(hours=5) < operation.deadline_at - timezone.now() < timedelta(hours=6)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [

@@ -147,11 +147,12 @@ def test_tasks_cleared_after_the_end_leave_the_backup_to_tell(
 
 
 def test_a_backup_that_no_task_names_is_found(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    simulator.control.change_settings(speed=1000)
     operation = sent_backup(api, tenant)
     Operation.across_tenants.filter(pk=operation.pk).update(backup_guid="")
     for task in simulator.control.tasks():
         backup = task["backup"]["guid"]
-    simulator.control.advance(400), simulator.control.tasks(), simulator.control.advance(400)
+    simulator.control.advance(5)
     for task in simulator.control.tasks():
         simulator.control.remove_task(task["guid"])
     assert look(api, simulator, operation, 1).backup_guid == backup
@@ -173,6 +174,24 @@ def test_what_can_never_be_found_ends_after_a_day(api: VProtect, simulator: Simu
     assert look(api, simulator, operation, 1).outcome == ""
     Operation.across_tenants.update(created_at=timezone.now() - timedelta(hours=25))
     assert look(api, simulator, operation, 1).outcome == "failed"
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_clock_that_is_hours_off_hides_no_backup(
+    hours: int, api: VProtect, simulator: SimulatorServer, tenant: Tenant, settings: Any
+):
+    """Made, answer lost, and cleared from the console before we look: only the backup tells, in vProtect's time."""
+    settings.VPROTECT_SECONDS = {**settings.VPROTECT_SECONDS, "settle": 0.0}
+    simulator.control.advance(hours * 3600)
+    simulator.control.change_settings(speed=1000, task_retention=0)
+    simulator.control.fault("reset", path="/tasks/export", when="after")
+    operation = sent_backup(api, tenant)
+    simulator.control.advance(30)
+    for _ in range(3):
+        Operation.across_tenants.update(next_at=timezone.now())
+        protocol.reconcile(api)
+    assert (now(operation).submission, bool(now(operation).backup_guid)) == ("accepted", True)
+    assert len([task for task in simulator.control.made_tasks() if task["type"] == "EXPORT"]) == 1
 
 
 @pytest.mark.parametrize("fault", ["html", "garbage", "empty"])
