@@ -16,7 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from vprotect_bridge.client.api import VProtect
-from vprotect_bridge.client.errors import NotFound
+from vprotect_bridge.client.errors import NotFound, UpstreamError
 from vprotect_bridge.client.types import Backup as UpstreamBackup
 from vprotect_bridge.client.types import Task
 from vprotect_bridge.models import Operation, OperationEvent, UpstreamStatus
@@ -35,6 +35,7 @@ OUTCOME_OF_STATUS = {
     "PARTIAL_SUCCESS": Outcome.PARTIAL,
     "FAILED": Outcome.FAILED,
 }
+MOST_FAILURES = 3
 GIVE_UP_AFTER = timedelta(hours=24)
 DOUBLES_MAY_COME_FOR = timedelta(hours=1)
 
@@ -66,8 +67,23 @@ def follow(api: VProtect) -> int:
     console = look_at_console(api)
     for operation in resent:
         _watch_for_double(console, operation)
-    moved = sum(_advance(api, console, operation) for operation in operations)
+    moved = _advance_all(api, console, operations)
     UpstreamStatus.objects.filter(pk=1).update(followed_at=timezone.now())
+    return moved
+
+
+def _advance_all(api: VProtect, console: Console, operations: list[Operation]) -> int:
+    """One machine's trouble holds up nobody else; after a few, vProtect itself is in trouble."""
+    moved = failures = 0
+    for operation in operations:
+        try:
+            moved += _advance(api, console, operation)
+        except UpstreamError as error:
+            failures += 1
+            if failures >= MOST_FAILURES:
+                raise
+            logger.warning("operation %s: %s", operation.pk, error)
+            Operation.across_tenants.filter(pk=operation.pk).update(followed_at=timezone.now())
     return moved
 
 

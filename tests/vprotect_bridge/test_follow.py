@@ -86,6 +86,17 @@ def test_many_operations_cost_the_same_two_listings(api: VProtect, simulator: Si
     assert len(simulator.control.ledger()) - asked == 2
 
 
+def test_one_machines_trouble_holds_up_no_other(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    broken, other = (sent_backup(api, tenant, guid) for guid in (WEB, DB))
+    simulator.control.change_settings(speed=1000)
+    simulator.control.advance(400), simulator.control.tasks(), simulator.control.advance(400)
+    simulator.control.fault("status", path=f"/backups/{broken.backup_guid}", times=0)
+    follow(api)
+    assert (now(broken).outcome, now(other).outcome) == ("", "succeeded")
+    simulator.control.clear_faults()
+    assert look(api, simulator, broken, 1).outcome == "succeeded"
+
+
 def test_a_place_in_line_is_shown(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
     simulator.control.change_settings(max_running=0)
     first, second = (sent_backup(api, tenant, guid) for guid in (WEB, DB))
