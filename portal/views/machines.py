@@ -23,6 +23,7 @@ from vprotect_bridge.services import open_backup
 PAGE_SIZE = 25
 HISTORY_SIZE = 20
 FRESH = timedelta(minutes=1)
+AHEAD_OF_THE_SYNC = timedelta(hours=1)
 WORST_FIRST = [
     Protection.FAILED,
     Protection.OVERDUE,
@@ -113,12 +114,18 @@ def machine_detail(request: TenantRequest, tenant: str, guid: str) -> HttpRespon
 
 
 def _want_fresh(machine: Machine) -> None:
-    """Asks a worker for details and history, at most once a minute for all who look."""
+    """Asks a worker for details and history, at most once a minute for all who look.
+
+    Wishes are answered oldest first: one of a person's counts as if it had waited, and so comes before a sync's own.
+    """
     now = timezone.now()
+    waited = now - AHEAD_OF_THE_SYNC
     for read_at, wanted_at in (("details_at", "details_wanted_at"), ("backups_at", "backups_wanted_at")):
-        if (getattr(machine, read_at) or now - FRESH) <= now - FRESH and getattr(machine, wanted_at) is None:
-            Machine.objects.filter(pk=machine.pk, **{wanted_at: None}).update(**{wanted_at: now})
-            setattr(machine, wanted_at, now)
+        is_fresh = (getattr(machine, read_at) or waited) > now - FRESH
+        if not is_fresh and (getattr(machine, wanted_at) or now) > waited:
+            newer = Q(**{f"{wanted_at}__isnull": True}) | Q(**{f"{wanted_at}__gt": waited})
+            Machine.objects.filter(newer, pk=machine.pk).update(**{wanted_at: waited})
+            setattr(machine, wanted_at, waited)
 
 
 def _why_no_backup(request: TenantRequest, machine: Machine, operation: Operation | None) -> str:
