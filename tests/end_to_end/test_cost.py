@@ -64,7 +64,7 @@ def test_web_and_operator_never_call_vprotect_and_do_not_know_its_password(stack
         time.sleep(0.5)
         before = len(stack.control("GET", "ledger"))
         home = "/t/aurora-books/"
-        guid = guid_of("vm/test-runner")
+        guid = guid_of("vm/blog-staging")
         for path in (
             "machines/",
             f"machines/{guid}/",

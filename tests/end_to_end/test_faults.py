@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("end_to_end")]
 
 
 def machine(name: str) -> str:
+    """Each test has machines of its own, so that it can count their tasks."""
     return guid_of(f"vm/{name}")
 
 
@@ -90,7 +91,7 @@ def test_a_lost_or_senseless_answer_is_settled_by_looking(kind: str, stack: Stac
         "reset": "warehouse_db",
         "status": "shop-db-01",
         "html": "payment-gateway",
-        "empty": "büro-datei_server",
+        "empty": "neuer-shop_prototyp",
         "wrong_guid": "kasse-münchen",
         "other_vm": "edge-cache-01",
     }[kind]
