@@ -30,6 +30,7 @@ tenant_urlpatterns = [
     path("questions/<uuid:question_id>/", backups.question, name="question"),
     path("operations/", operations.operation_list, name="operations"),
     path("operations/<uuid:operation_id>/", operations.operation_detail, name="operation"),
+    path("operations/<uuid:operation_id>/cancel/", operations.operation_cancel, name="operation-cancel"),
     path("operations/<uuid:operation_id>/poll", operations.operation_poll, name="operation-poll"),
 ]
 

@@ -53,5 +53,6 @@ MATRIX: dict[str, dict[str, Row]] = {
     "question": page(in_the_tenant(200, viewer=403)) | {"POST": in_the_tenant(405)},
     "operations": page(in_the_tenant(200)),
     "operation": page(in_the_tenant(200)),
+    "operation-cancel": {"GET": in_the_tenant(405), "POST": in_the_tenant(302, viewer=403)},
     "operation-poll": page(in_the_tenant(200)),
 }

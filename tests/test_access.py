@@ -52,6 +52,7 @@ def addresses(sunflower: Tenant, machine: Machine) -> dict[str, str]:
         "question": {"question_id": question.pk},
         "operation": {"operation_id": operation.pk},
         "operation-poll": {"operation_id": operation.pk},
+        "operation-cancel": {"operation_id": operation.pk},
         "account_reset_password_from_key": {"uidb36": "1", "key": "unknown"},
     }
     for name in ("machine", "machine-history", "backup-create"):

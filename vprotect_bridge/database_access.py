@@ -18,7 +18,9 @@ TABLES = {
         worker=EVERYTHING,
         rows=_GRANTED,
     ),
-    "vprotect_bridge_operation": tenant_owned(web="SELECT, INSERT", operator="SELECT, INSERT, UPDATE"),
+    "vprotect_bridge_operation": tenant_owned(
+        web="SELECT, INSERT, UPDATE (cancel_wanted_at)", operator="SELECT, INSERT, UPDATE"
+    ),
     # Events may hold vProtect's original words, with names of other people's infrastructure: not for web.
     "vprotect_bridge_operationevent": tenant_owned(web="INSERT", operator="SELECT, INSERT"),
     "vprotect_bridge_question": tenant_owned(web="SELECT, INSERT", operator="SELECT"),

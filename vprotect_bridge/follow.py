@@ -16,7 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from vprotect_bridge.client.api import VProtect
-from vprotect_bridge.client.errors import NotFound, UpstreamError
+from vprotect_bridge.client.errors import NotFound, Rejected, UpstreamError
 from vprotect_bridge.client.types import Backup as UpstreamBackup
 from vprotect_bridge.client.types import Task
 from vprotect_bridge.models import Operation, OperationEvent, UpstreamStatus
@@ -118,10 +118,26 @@ def _belongs(task: Task, operation: Operation) -> bool:
 def _advance(api: VProtect, console: Console, operation: Operation) -> bool:
     task = console.task_of(operation)
     if task is not None:
+        if operation.is_cancelling:
+            _cancel(api, operation, task)
         return _show_work(console, operation, task)
     if not console.complete or _asked_lately(operation):
         return False
     return _ask_for_the_end(api, operation)
+
+
+def _cancel(api: VProtect, operation: Operation, task: Task) -> None:
+    """Asks the engine to stop this one task, again in each cycle for as long as it is listed: asking twice is one."""
+    try:
+        api.cancel_task(task.guid)
+    except Rejected as error:
+        # It has just ended by itself; the next cycle sees how.
+        logger.info("operation %s: task %s is not to be cancelled: %s", operation.pk, task.guid, error)
+        return
+    if operation.cancel_sent_at is None:
+        operation.cancel_sent_at = timezone.now()
+        Operation.across_tenants.filter(pk=operation.pk).update(cancel_sent_at=operation.cancel_sent_at)
+        _note(operation, operation.phase, "cancelling", task.guid)
 
 
 # ── While it works ───────────────────────────────────────────────────────────
@@ -169,7 +185,8 @@ def _ask_for_the_end(api: VProtect, operation: Operation) -> bool:
         is_before_store = operation.phase in {Phase.QUEUED, Phase.EXPORTING, Phase.BETWEEN} and backup is not None
         phase = Phase.BETWEEN if is_before_store else Phase.CHECKING
         return _change(operation, phase=phase, backup_guid=backup_guid, place_in_line=None, followed_at=timezone.now())
-    if task is not None and task.state == "CANCELLED" and outcome == Outcome.FAILED:
+    was_stopped = operation.cancel_sent_at is not None or (task is not None and task.state == "CANCELLED")
+    if was_stopped and outcome == Outcome.FAILED:
         outcome = Outcome.CANCELLED
     # The history shows the backup before the operation says that it has ended.
     refresh_backups(api, operation.machine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -141,20 +142,42 @@ def _keep(
     OperationEvent.objects.create(
         tenant=membership.tenant, operation=operation, moved_to=operation.submission, detail="asked for"
     )
+    _audit(membership, "backup_requested", operation, address, request)
+    return operation
+
+
+def request_cancel(membership: Membership, operation: Operation, *, address: str | None) -> bool:
+    """Keeps the wish to cancel; a worker acts on it. False = it has ended, or somebody asked before.
+
+    Told honestly: what waits is cancelled at once, what runs stops at the engine's next safe point (API reference,
+    6.8). Raises `BackupRefused` for a role that may not.
+    """
+    if not membership.may(Role.MEMBER):
+        raise BackupRefused(_("Your role does not allow you to cancel backups."))
+    open_row = Operation.objects.filter(pk=operation.pk, outcome=Operation.Outcome.OPEN, cancel_wanted_at=None)
+    with transaction.atomic():
+        if not open_row.update(cancel_wanted_at=timezone.now()):
+            return False
+        _audit(membership, "cancel_requested", operation, address, {})
+    return True
+
+
+def _audit(
+    membership: Membership, action: str, operation: Operation, address: str | None, detail: dict[str, Any]
+) -> None:
     AuditEntry.objects.create(
         tenant=membership.tenant,
         actor=membership.user,
         actor_name=membership.user.email,
         role=membership.role,
-        action="backup_requested",
-        machine_guid=machine.guid,
-        machine_name=machine.name,
-        detail={"operation": str(operation.pk), **request},
+        action=action,
+        machine_guid=operation.machine.guid,
+        machine_name=operation.machine.name,
+        detail={"operation": str(operation.pk), **detail},
         outcome="accepted",
         address=address,
         correlation_id=correlation_id.get(),
     )
-    return operation
 
 
 def ask_for_usable_destinations(membership: Membership, machine: Machine) -> Question:

@@ -219,6 +219,9 @@ def claim(session: OperationSession) -> Operation | None:
 
 
 def _send(session: OperationSession, api: VProtect, operation: Operation) -> None:
+    if operation.cancel_wanted_at is not None:
+        _cancel(session, operation)
+        return
     if operation.deadline_at <= timezone.now():
         _expire(session, operation)
         return
@@ -328,6 +331,10 @@ def reconcile(api: VProtect) -> int:
             with locked(session, operation.pk) as held:
                 if held:
                     settle(session, api, operation)
+        for operation in _in(Submission.PENDING).filter(cancel_wanted_at__isnull=False):
+            with locked(session, operation.pk) as held:
+                if held:
+                    _cancel(session, operation)
         for operation in _in(Submission.PENDING).filter(deadline_at__lte=timezone.now()):
             _expire(session, operation)
     return _in(Submission.PENDING).filter(next_at__lte=timezone.now()).count()
@@ -423,6 +430,12 @@ def _look_again_later(session: OperationSession, operation: Operation, why: str)
 def _expire(session: OperationSession, operation: Operation) -> None:
     sentence = "Its window ended before it could be started. Nothing was started."
     session.move(operation, Submission.EXPIRED, detail="deadline", **_finished(Outcome.MISSED, sentence))
+
+
+def _cancel(session: OperationSession, operation: Operation) -> None:
+    """Free, since nothing was sent, or what was sent is proved not to be there."""
+    sentence = "It was cancelled before it was started."
+    session.move(operation, Submission.CANCELLED, detail="asked for", **_finished(Outcome.CANCELLED, sentence))
 
 
 def _still_settling(operation: Operation) -> bool:

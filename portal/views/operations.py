@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from portal import access, words
 from tenants.middleware import TenantRequest
+from tenants.models import Role
 from vprotect_bridge.models import Backup, Destination, Operation
+from vprotect_bridge.services import request_cancel
 
 PAGE_SIZE = 25
 Phase = Operation.Phase
@@ -43,7 +47,12 @@ def operation_detail(request: TenantRequest, tenant: str, operation_id: UUID) ->
     operation = access.operation_for(request, operation_id)
     destination = Destination.objects.filter(guid=operation.request.get("destination_guid", "")).first()
     window_end = parse_datetime(operation.request.get("window_end", ""))
-    context = {**operation_context(operation), "destination": destination, "window_end": window_end}
+    context = {
+        **operation_context(operation),
+        "destination": destination,
+        "window_end": window_end,
+        "may_cancel": request.membership.may(Role.MEMBER),
+    }
     return render(request, "portal/operation.html", context)
 
 
@@ -58,6 +67,15 @@ def operation_poll(request: TenantRequest, tenant: str, operation_id: UUID) -> H
     if operation.is_finished:
         response["HX-Trigger"] = "operation-finished"
     return response
+
+
+@require_POST
+@access.needs(Role.MEMBER)
+def operation_cancel(request: TenantRequest, tenant: str, operation_id: UUID) -> HttpResponse:
+    operation = access.operation_for(request, operation_id)
+    if not request_cancel(request.membership, operation, address=request.META.get("REMOTE_ADDR") or None):
+        messages.info(request, _("It has ended already, or is being cancelled."))
+    return redirect("operation", tenant, operation.pk)
 
 
 def operation_context(operation: Operation) -> dict[str, Any]:

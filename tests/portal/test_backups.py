@@ -303,6 +303,45 @@ def test_the_first_load_and_the_poll_are_the_same_fragment(browser: Client, mach
     assert str(page.select_one(".operation")) == str(fragment.select_one(".operation"))
 
 
+# ── Cancelling ───────────────────────────────────────────────────────────────
+
+
+def test_a_backup_is_cancelled_with_the_consequence_said_first(browser: Client, machine: Machine, member: User):
+    operation = operation_on(machine, submission="accepted", phase="exporting")
+    address = f"/t/sunflower/operations/{operation.pk}/"
+    assert "Cancel this backup What was read so far is thrown away." in words(browser.get(address))
+    page = words(browser.post(f"{address}cancel/", follow=True))
+    assert "Cancelling: the engine stops at its next safe point." in page and "Cancel this backup" not in page
+    entry = AuditEntry.across_tenants.get()
+    assert (entry.action, entry.actor, entry.machine_guid) == ("cancel_requested", member, "vm-1")
+
+
+def test_asking_twice_is_asking_once(browser: Client, machine: Machine):
+    operation = operation_on(machine)
+    for _ in range(2):
+        browser.post(f"/t/sunflower/operations/{operation.pk}/cancel/")
+    assert AuditEntry.across_tenants.count() == 1
+
+
+def test_what_has_ended_is_not_cancelled(browser: Client, machine: Machine):
+    operation = operation_on(machine, submission="accepted", outcome="succeeded")
+    page = words(browser.post(f"/t/sunflower/operations/{operation.pk}/cancel/", follow=True))
+    assert "It has ended already" in page and not AuditEntry.across_tenants.exists()
+
+
+def test_a_viewer_is_not_offered_to_cancel(browser: Client, machine: Machine):
+    operation = operation_on(machine)
+    Membership.objects.update(role=Role.VIEWER)
+    assert "Cancel this backup" not in words(browser.get(f"/t/sunflower/operations/{operation.pk}/"))
+
+
+def test_a_wish_to_cancel_is_news_for_who_watches(browser: Client, machine: Machine):
+    operation = operation_on(machine)
+    browser.post(f"/t/sunflower/operations/{operation.pk}/cancel/")
+    answer = browser.get(f"/t/sunflower/operations/{operation.pk}/poll?version={operation.version}")
+    assert "Cancelling" in words(answer)
+
+
 def test_activity_is_paged_newest_first(browser: Client, tenant: Tenant):
     for number in range(30):
         operation_on(machine_of(tenant, f"vm-{number}"), outcome="succeeded")

@@ -169,7 +169,60 @@ def test_a_backup_that_no_task_names_is_found(api: VProtect, simulator: Simulato
     assert look(api, simulator, operation, 1).backup_guid == backup
 
 
-def test_a_cancelled_backup_is_not_called_failed(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+# ── Cancelling ───────────────────────────────────────────────────────────────
+
+
+def want_cancelled(operation: Operation) -> None:
+    Operation.across_tenants.filter(pk=operation.pk).update(cancel_wanted_at=timezone.now())
+
+
+@pytest.mark.parametrize("after", [[1], [30], [30, 170, 40]])
+def test_a_running_backup_is_cancelled_and_not_called_failed(
+    after: list[int], api: VProtect, simulator: SimulatorServer, tenant: Tenant
+):
+    """Waiting in line, while reading and while storing; the engine stops a little later."""
+    operation = sent_backup(api, tenant)
+    for seconds in after:
+        simulator.control.advance(seconds)
+        simulator.control.tasks()
+    want_cancelled(operation)
+    asked = look(api, simulator, operation, 1)
+    assert (asked.outcome, bool(asked.cancel_sent_at)) == ("", True)
+    assert look(api, simulator, operation, 15).outcome == "cancelled"
+    states = {task["state"]["name"] for task in simulator.control.tasks()}
+    assert "CANCELLED" in states and not states & {"RUNNING", "QUEUED"}
+    assert not simulator.control.ledger("DELETE"), "none of the global calls, nothing forced out"
+
+
+def test_cancelling_between_two_tasks_stops_the_second(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    operation = sent_backup(api, tenant)
+    simulator.control.advance(60), simulator.control.tasks(), simulator.control.advance(100)
+    while any(task["state"]["name"] != "FINISHED" for task in simulator.control.tasks()):
+        simulator.control.advance(1)
+    want_cancelled(operation)
+    assert look(api, simulator, operation, 0).phase == "between"
+    look(api, simulator, operation, 16)
+    assert look(api, simulator, operation, 15).outcome == "cancelled"
+
+
+def test_only_the_operations_own_task_is_cancelled(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    one, other = (sent_backup(api, tenant, guid) for guid in (WEB, DB))
+    want_cancelled(one)
+    look(api, simulator, one, 30)
+    asked = [call["path"] for call in simulator.control.ledger("PUT")]
+    assert asked == [f"/tasks/{one.task_guid}/state"]
+    assert now(other).phase == "exporting"
+
+
+def test_one_that_ends_first_has_ended(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    operation = sent_backup(api, tenant)
+    simulator.control.change_settings(speed=1000)
+    simulator.control.advance(400), simulator.control.tasks(), simulator.control.advance(400)
+    want_cancelled(operation)
+    assert look(api, simulator, operation, 1).outcome == "succeeded"
+
+
+def test_a_task_cancelled_elsewhere_is_not_called_failed(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
     operation = sent_backup(api, tenant)
     simulator.control.advance(30)
     api.cancel_task(operation.task_guid or "")

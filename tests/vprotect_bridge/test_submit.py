@@ -177,6 +177,21 @@ def test_a_wish_past_its_deadline_is_never_sent(upstream: Upstream, wish: Operat
     assert (_now(wish).submission, _now(wish).outcome, upstream.exports) == ("expired", "missed", 0)
 
 
+@pytest.mark.parametrize("who", [protocol.submit, protocol.reconcile])
+def test_what_was_not_sent_is_cancelled_at_once(who: Any, upstream: Upstream, wish: Operation):
+    Operation.across_tenants.update(cancel_wanted_at=timezone.now())
+    who(upstream.api)
+    assert (_now(wish).submission, _now(wish).outcome, upstream.exports) == ("cancelled", "cancelled", 0)
+
+
+def test_what_may_be_on_its_way_is_settled_before_it_is_cancelled(upstream: Upstream, wish: Operation):
+    upstream.after = _reset
+    protocol.submit(upstream.api)
+    Operation.across_tenants.update(cancel_wanted_at=timezone.now())
+    settled = _reconcile_until_settled(upstream, wish)
+    assert (settled.submission, settled.outcome) == ("accepted", ""), "then its task is cancelled"
+
+
 @pytest.mark.parametrize("loss", ["role", "machine", "grant", "scope", "membership"])
 def test_a_right_lost_since_the_click_stops_the_wish(loss: str, upstream: Upstream, wish: Operation):
     match loss:

@@ -2,8 +2,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    """The database, not the code, forbids moves that the submit protocol does not know, and counts
-    versions: the changes that a person can see."""
+    """The database, not the code, forbids moves that the submit protocol does not know."""
 
     dependencies = [("vprotect_bridge", "0001_initial")]
 
@@ -14,12 +13,6 @@ class Migration(migrations.Migration):
             BEGIN
                 IF NEW.progress < OLD.progress THEN
                     NEW.progress := OLD.progress;
-                END IF;
-                IF (NEW.submission, NEW.phase, NEW.outcome, NEW.progress, NEW.place_in_line, NEW.made_type,
-                    NEW.user_message, NEW.backup_guid, NEW.started_at, NEW.finished_at) IS DISTINCT FROM
-                   (OLD.submission, OLD.phase, OLD.outcome, OLD.progress, OLD.place_in_line, OLD.made_type,
-                    OLD.user_message, OLD.backup_guid, OLD.started_at, OLD.finished_at) THEN
-                    NEW.version := OLD.version + 1;
                 END IF;
                 IF OLD.outcome <> '' AND NEW.outcome = '' THEN
                     RAISE EXCEPTION 'operation % is finished', OLD.id;

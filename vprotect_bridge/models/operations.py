@@ -104,6 +104,8 @@ class Operation(models.Model):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     followed_at = models.DateTimeField(null=True)
+    cancel_wanted_at = models.DateTimeField(null=True)
+    cancel_sent_at = models.DateTimeField(null=True)
     version = models.BigIntegerField(default=1)
 
     objects: ClassVar[models.Manager[Operation]] = ScopedManager(tenant="tenant")
@@ -148,6 +150,11 @@ class Operation(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.outcome != self.Outcome.OPEN
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Somebody asked to cancel it, and it has not ended yet."""
+        return self.cancel_wanted_at is not None and not self.is_finished
 
 
 class OperationEvent(models.Model):
