@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from vprotect_simulator import work
+from vprotect_simulator import backups, engine
+from vprotect_simulator.engine import Refused
 from vprotect_simulator.names import Row, enum, enum_name, guid_of, referred_guid, to_wire
 from vprotect_simulator.state import State
-from vprotect_simulator.work import Refused
 
 COOKIE = "JSESSIONID"
 Query = dict[str, list[str]]
@@ -54,7 +54,7 @@ class Api:
         self.dialect = dialect
 
     def answer(self, call: Call) -> Reply:
-        work.catch_up(self.state)
+        engine.catch_up(self.state)
         path = call.path.rstrip("/") or "/"
         if (call.method, path) == ("POST", "/session/login"):
             return self._log_in(call)
@@ -125,7 +125,7 @@ class Api:
         if not isinstance(call.body, list):
             raise Refused(400, "An array of virtual machines is expected")
         vms = [_found(self.state.vms, referred_guid(item)) for item in call.body]
-        rows = [d for d in self.state.destinations.values() if all(work.is_usable(d, vm) for vm in vms)]
+        rows = [d for d in self.state.destinations.values() if all(backups.is_usable(d, vm) for vm in vms)]
         return Reply(200, to_wire(rows))
 
     # ── Tasks ────────────────────────────────────────────────────────────────
@@ -152,17 +152,17 @@ class Api:
         task, body = _found(self.state.tasks, guid), _object(call.body)
         if enum_name(body.get("state")) != "CANCELLED":
             raise Refused(400, "A task can only be cancelled")
-        work.cancel(self.state, task, str(body.get("statusInfo") or "Canceled by user"))
+        engine.cancel(self.state, task, str(body.get("statusInfo") or "Canceled by user"))
         return Reply(200, to_wire(self._task(task)))
 
     def delete_task(self, call: Call, guid: str) -> Reply:
-        work.remove(self.state, _found(self.state.tasks, guid))
+        engine.remove(self.state, _found(self.state.tasks, guid))
         return Reply(204)
 
     def export(self, call: Call) -> Reply:
         """One task and one backup for each machine (API reference, 6.3)."""
         wish, vms = self._read_export(_object(call.body))
-        tasks = [self._task(work.request_backup(self.state, vm, wish)) for vm in vms]
+        tasks = [self._task(backups.request_backup(self.state, vm, wish)) for vm in vms]
         return Reply(201, _shaped(self.state.settings.answer_shape, to_wire(tasks)))
 
     def _read_export(self, body: Row) -> tuple[Row, list[Row]]:
@@ -201,7 +201,7 @@ class Api:
         return _found(self.state.destinations, referred_guid(body.get("backupDestination")))
 
     def _task(self, row: Row) -> Row:
-        return {**row, "progress": work.progress_of(row, self.state.clock.now_ms())}
+        return {**row, "progress": engine.progress_of(row, self.state.clock.now_ms())}
 
     def _tenant_values(self, task: Row) -> set[str]:
         vm = self.state.vms.get(task["protectedEntity"]["guid"])

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from typing import Any
 
-from vprotect_simulator import landscape, work
+from vprotect_simulator import engine, landscape
 from vprotect_simulator.faults import Fault, FaultPlan
 from vprotect_simulator.landscape import Kind
 from vprotect_simulator.names import Row, to_wire
@@ -55,7 +55,7 @@ class Control:
         with self._lock:
             if guid not in self.state.vms:
                 raise ValueError("there is no such machine")
-            work.catch_up(self.state)
+            engine.catch_up(self.state)
             self.state.vms[guid].update(changes)
 
     def remove_machine(self, guid: str) -> None:
@@ -65,7 +65,7 @@ class Control:
     def remove_task(self, guid: str) -> None:
         """As if an administrator had cleared it from the console, whatever its state."""
         with self._lock:
-            work.catch_up(self.state)
+            engine.catch_up(self.state)
             self.state.tasks.pop(guid, None)
 
     def remove_backup(self, guid: str) -> None:
@@ -89,12 +89,12 @@ class Control:
     def advance(self, seconds: float) -> None:
         """Moves the clock; what is due by then has happened when the next call looks."""
         with self._lock:
-            work.catch_up(self.state)
+            engine.catch_up(self.state)
             self.state.clock.offset_ms += int(seconds * 1000)
 
     def change_settings(self, **changes: Any) -> Settings:
         with self._lock:
-            work.catch_up(self.state)
+            engine.catch_up(self.state)
             self.state.settings.change(changes)
             self.state.slot_free_at = self.state.clock.now_ms()
             return self.state.settings
@@ -111,10 +111,10 @@ class Control:
     def made_tasks(self) -> list[Row]:
         """Every task ever made, also those that are gone: guid, type, vm, backup, at, windowStart, windowEnd."""
         with self._lock:
-            work.catch_up(self.state)
+            engine.catch_up(self.state)
             return list(self.state.made_tasks)
 
     def tasks(self) -> list[Row]:
         with self._lock:
-            work.catch_up(self.state)
+            engine.catch_up(self.state)
             return to_wire(list(self.state.tasks.values()))

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from vprotect_simulator.backups import backup_size, location, note_success, request_backup
 from vprotect_simulator.names import Row, enum, guid_of, reference
 from vprotect_simulator.state import State
-from vprotect_simulator.work import backup_size, location, note_success, request_backup
 
 GIB = 1024**3
 DAY_MS = 24 * 3600 * 1000
