@@ -43,6 +43,7 @@ def request_backup(state: State, vm: Row, wish: Row) -> Row:
         "hidden": False,
         "name": _backup_name(vm),
         "_destination": wish["destination"] and wish["destination"]["guid"],
+        "_platform": platform_of(vm),
     }
     state.backups[backup["guid"]] = backup
     return _queue(
@@ -225,8 +226,11 @@ def backup_size(vm: Row, backup_type: str) -> int:
 
 def is_usable(destination: Row, vm: Row) -> bool:
     """Whether the nodes that work for this machine can write there."""
-    platform = (vm.get("hvmType") or vm.get("hvType") or {}).get("name", "")
-    return platform not in destination.get("_not_for", [])
+    return platform_of(vm) not in destination.get("_not_for", [])
+
+
+def platform_of(vm: Row) -> str:
+    return (vm.get("hvmType") or vm.get("hvType") or {}).get("name", "")
 
 
 def location(backup: Row, destination: Row, status: str = "PRESENT") -> Row:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from vprotect_simulator import backups, engine
+from vprotect_simulator import backups, engine, restores
 from vprotect_simulator.engine import Refused
 from vprotect_simulator.names import Row, enum, enum_name, guid_of, referred_guid, to_wire
 from vprotect_simulator.state import State
@@ -136,6 +136,8 @@ class Api:
             rows = [row for row in rows if row["protectedEntity"]["guid"] in values]
         if values := self._filter_values(call, ("backup",)):
             rows = [row for row in rows if row["backup"]["guid"] in values]
+        if values := self._filter_values(call, ("restore-job",)):
+            rows = [row for row in rows if row.get("_job") in values]
         if values := self._filter_values(call, ("schedule",)):
             rows = [row for row in rows if row["originEntity"]["guid"] in values]
         if values := self._filter_values(call, TENANT_FILTERS[self.dialect]["/tasks"]):
@@ -207,6 +209,47 @@ class Api:
         vm = self.state.vms.get(task["protectedEntity"]["guid"])
         return set(vm["_tenant_values"]) if vm else set()
 
+    def restore_and_import(self, call: Call) -> Reply:
+        """One object: the RESTORE task; the IMPORT task appears later by itself (API reference, 6.4)."""
+        task = self._task(restores.request_restore(self.state, _object(call.body)))
+        shape = self.state.settings.answer_shape
+        return Reply(201, _shaped("object" if shape == "array" else shape, to_wire([task])))
+
+    # ── Restoring: targets and jobs ──────────────────────────────────────────
+
+    def list_managers(self, call: Call) -> Reply:
+        """Display text is `url` here and `host` there; neither list has a usable name (20, trap 24)."""
+        return self._targets(call, "url", is_manager=True)
+
+    def list_hypervisors(self, call: Call) -> Reply:
+        return self._targets(call, "host", is_manager=False)
+
+    def _targets(self, call: Call, text: str, *, is_manager: bool) -> Reply:
+        rows = [row for row in self.state.targets.values() if row["_is_manager"] == is_manager]
+        for guid in self._filter_values(call, ("backup-to-be-restored",)):
+            allowed = restores.allowed_targets(self.state, _found(self.state.backups, guid))
+            rows = [row for row in rows if row in allowed]
+        return self._list(call, [{**_without(row, "name"), text: row["name"]} for row in rows])
+
+    def list_clusters(self, call: Call) -> Reply:
+        return self._of_targets(call, self.state.clusters)
+
+    def list_storages(self, call: Call) -> Reply:
+        return self._of_targets(call, self.state.storages)
+
+    def _of_targets(self, call: Call, rows: dict[str, Row]) -> Reply:
+        values = self._filter_values(call, ("hypervisor-manager", "hypervisor"))
+        return self._list(call, [row for row in rows.values() if not values or row["_target"] in values])
+
+    def list_restore_jobs(self, call: Call) -> Reply:
+        rows = list(self.state.restore_jobs.values())
+        if values := self._filter_values(call, ("protected-entity",)):
+            rows = [row for row in rows if row["protectedEntity"]["guid"] in values]
+        return self._list(call, rows)
+
+    def get_restore_job(self, call: Call, guid: str) -> Reply:
+        return Reply(200, to_wire(_found(self.state.restore_jobs, guid)))
+
     # ── Backups ──────────────────────────────────────────────────────────────
 
     def list_backups(self, call: Call) -> Reply:
@@ -261,11 +304,18 @@ ROUTES: tuple[tuple[str, str, Callable[..., Reply]], ...] = (
     ("/backup-destinations/usable-for-vms", "POST", Api.usable_destinations),
     ("/tasks", "GET", Api.list_tasks),
     ("/tasks/export", "POST", Api.export),
+    ("/tasks/restore-and-import", "POST", Api.restore_and_import),
     (f"/tasks/{GUID}/state", "PUT", Api.change_task_state),
     (f"/tasks/{GUID}", "GET", Api.get_task),
     (f"/tasks/{GUID}", "DELETE", Api.delete_task),
     ("/backups", "GET", Api.list_backups),
     (f"/backups/{GUID}", "GET", Api.get_backup),
+    ("/hypervisor-managers", "GET", Api.list_managers),
+    ("/hypervisors", "GET", Api.list_hypervisors),
+    ("/hypervisor-clusters", "GET", Api.list_clusters),
+    ("/hypervisor-storages", "GET", Api.list_storages),
+    ("/restore-jobs", "GET", Api.list_restore_jobs),
+    (f"/restore-jobs/{GUID}", "GET", Api.get_restore_job),
 )
 
 

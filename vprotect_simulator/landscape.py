@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from vprotect_simulator.backups import backup_size, location, note_success, request_backup
+from vprotect_simulator.backups import backup_size, location, note_success, platform_of, request_backup
 from vprotect_simulator.names import Row, enum, guid_of, reference
 from vprotect_simulator.state import State
 
@@ -91,8 +91,31 @@ def _shared(state: State) -> None:
     for name, types in (("daily", ["FULL", "INCREMENTAL"]), ("weekly-full", ["FULL"]), ("no-schedule", [])):
         guid = guid_of(f"policy/{name}")
         state.policies[guid] = {"guid": guid, "name": name, "_schedule_types": types}
+    for platform in (OPENSTACK, RHV):
+        _add_target(state, guid_of(f"manager/{platform}"), MANAGERS[platform], platform, is_manager=True)
+    _add_target(state, guid_of("host/kvm-01"), "kvm-01.example.test", KVM, is_manager=False)
     guid = guid_of("node/node1")
     state.nodes[guid] = {"guid": guid, "name": "node1"}
+
+
+def _add_target(state: State, guid: str, name: str, platform: str, *, is_manager: bool) -> None:
+    """Where machines can be made again, with a cluster and two storages (API reference, 13)."""
+    state.targets[guid] = {"guid": guid, "name": name, "type": enum(platform), "_is_manager": is_manager}
+    cluster = guid_of(f"cluster/{platform}")
+    cluster_name = {OPENSTACK: "nova", RHV: "Default", KVM: "kvm-01"}[platform]
+    uuid = "nova" if platform == OPENSTACK else guid_of(f"uuid/cluster/{platform}")
+    state.clusters[cluster] = {"guid": cluster, "uuid": uuid, "name": cluster_name, "_target": guid}
+    for name, capacity, used in (("ssd-pool", 2000, 800), ("archive-pool", 8000, 7990)):
+        storage = guid_of(f"storage/{platform}/{name}")
+        state.storages[storage] = {
+            "guid": storage,
+            "uuid": guid_of(f"uuid/storage/{platform}/{name}"),
+            "name": name,
+            "totalAvailableSpace": capacity * GIB,
+            "totalUsedSpace": used * GIB,
+            "clusters": [{"guid": cluster, "name": cluster_name}],
+            "_target": guid,
+        }
 
 
 def add_machine(state: State, kind: Kind) -> Row:
@@ -198,6 +221,7 @@ def _past_backup(state: State, vm: Row, at: int, kind: str, base: Row | None, rn
         "warningsPresent": False,
         "hidden": False,
         "_destination": None,
+        "_platform": platform_of(vm),
     }
     destination = state.destinations[guid_of("destination/primary-fs")]
     backup["backupLocations"] = [location(backup, destination)]

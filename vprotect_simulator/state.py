@@ -69,7 +69,10 @@ class Clock:
 
 @dataclass
 class State:
-    """Rows by GUID. `promises`: what the engine will do later, each with its moment `at`."""
+    """Rows by GUID. `targets` are hypervisors and their managers.
+
+    `promises`: what the engine will do later, each with its moment `at`.
+    """
 
     settings: Settings = field(default_factory=Settings)
     clock: Clock = field(default_factory=Clock)
@@ -78,8 +81,12 @@ class State:
     destinations: dict[str, Row] = field(default_factory=dict)
     policies: dict[str, Row] = field(default_factory=dict)
     nodes: dict[str, Row] = field(default_factory=dict)
+    targets: dict[str, Row] = field(default_factory=dict)
+    clusters: dict[str, Row] = field(default_factory=dict)
+    storages: dict[str, Row] = field(default_factory=dict)
     tasks: dict[str, Row] = field(default_factory=dict)
     backups: dict[str, Row] = field(default_factory=dict)
+    restore_jobs: dict[str, Row] = field(default_factory=dict)
     promises: list[Row] = field(default_factory=list)
     sessions: dict[str, int] = field(default_factory=dict)
     refused_logins: int = 0

@@ -1,0 +1,213 @@
+"""Restores: RESTORE, a gap, IMPORT; the restore job tells how it ended (API reference, 6.4, 7.2, 9 and duty 25)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vprotect_simulator import engine
+from vprotect_simulator.backups import BYTES_PER_SECOND, GOOD, LONGEST, SHORTEST
+from vprotect_simulator.engine import Refused, life
+from vprotect_simulator.names import Row, enum, guid_of, new_guid, reference, referred_guid
+from vprotect_simulator.state import State
+
+NO_ROOM = "Import failed: not enough space on the target storage of hv-02.internal"
+NO_COPY = "Backup destination is not assigned to the node"
+INVENTORY_SECONDS = 20
+
+
+def request_restore(state: State, body: Row) -> Row:
+    """Makes a RESTORE task and its restore job (duty 25). Raises `Refused` for what cannot be."""
+    backup = _usable_backup(state, body)
+    target = _target(state, body, backup)
+    _check_place(state, body, target)
+    now = state.clock.now_ms()
+    vm = state.vms.get(backup["protectedEntity"]["guid"]) or _lost(backup)
+    name = body.get("restoredPeName") or vm["name"]
+    job: Row = {
+        "guid": new_guid(),
+        "restoreType": enum("RESTORE_AND_IMPORT"),
+        "status": enum("QUEUED"),
+        "restoreTime": now,
+        "backup": {"guid": backup["guid"], "snapshotTime": backup["snapshotTime"], "size": backup["size"]},
+        "protectedEntity": reference(vm, "VM"),
+        "restoredPeName": name,
+        "restoreClusterId": body.get("restoreClusterId"),
+        "restoreStorageId": body.get("restoreStorageId"),
+        "restoreProjectName": _project_name(body),
+        "taskTimeStats": {},
+        "_target": target["guid"],
+    }
+    state.restore_jobs[job["guid"]] = job
+    return _queue(state, "RESTORE", vm, backup, now, job)
+
+
+def _queue(state: State, kind: str, vm: Row, backup: Row, at: int, job: Row) -> Row:
+    target = state.targets[job["_target"]]
+    member = "hypervisorManager" if target["_is_manager"] else "hypervisor"
+    return engine.queue(
+        state,
+        kind,
+        vm,
+        backup,
+        at,
+        priority=50,
+        restoreType=enum("RESTORE_AND_IMPORT"),
+        originEntity={"guid": "svc-account", "name": "portal-svc", "type": enum("USER")},
+        dstProtectedEntity=job.get("dstProtectedEntity"),
+        _job=job["guid"],
+        **{member: {"guid": target["guid"], "name": target["name"]}},
+    )
+
+
+# ── What may be restored, and where ──────────────────────────────────────────
+
+
+def _usable_backup(state: State, body: Row) -> Row:
+    guid = referred_guid(body.get("backup")) or referred_guid((body.get("backupLocation") or {}).get("backup"))
+    backup = state.backups.get(guid)
+    if backup is None:
+        raise Refused(404, "Backup with given GUID does not exist")
+    is_there = any(location["status"]["name"] == "PRESENT" for location in backup["backupLocations"])
+    if backup["status"]["name"] not in GOOD or not is_there:
+        raise Refused(400, "Backup cannot be restored in its present state")
+    return backup
+
+
+def _target(state: State, body: Row, backup: Row) -> Row:
+    given = [referred_guid(body.get(member)) for member in ("hypervisor", "hypervisorManager")]
+    named = [guid for guid in given if guid]
+    if len(named) != 1:
+        raise Refused(400, "Exactly one of hypervisor and hypervisorManager is required")
+    target = state.targets.get(named[0])
+    if target is None or target["_is_manager"] != bool(given[1]):
+        raise Refused(404, "Target with given GUID does not exist")
+    if target not in allowed_targets(state, backup):
+        raise Refused(400, "This backup cannot be restored there")
+    return target
+
+
+def allowed_targets(state: State, backup: Row) -> list[Row]:
+    """Where a machine of this platform can be made again (`backup-to-be-restored`)."""
+    return [target for target in state.targets.values() if target["type"]["name"] == backup.get("_platform")]
+
+
+def _check_place(state: State, body: Row, target: Row) -> None:
+    """Cluster and storage are named by the platform's `uuid`, not by GUID (20, trap 6)."""
+    for member, rows in (("restoreClusterId", state.clusters), ("restoreStorageId", state.storages)):
+        wanted = body.get(member)
+        if wanted is not None and not any(
+            row["uuid"] == wanted and row["_target"] == target["guid"] for row in rows.values()
+        ):
+            raise Refused(400, f"{member} is unknown")
+    if target["type"]["name"] == "OPENSTACK" and not _project_name(body):
+        raise Refused(400, "restoreProject is required")
+
+
+def _project_name(body: Row) -> str:
+    project = body.get("restoreProject")
+    return project.get("name", "") if isinstance(project, dict) else project or ""
+
+
+def _lost(backup: Row) -> Row:
+    return {"guid": backup["protectedEntity"]["guid"], "name": backup["protectedEntity"]["name"]}
+
+
+# ── The two tasks ────────────────────────────────────────────────────────────
+
+
+class _RestoreTask:
+    _queued: str
+    _worked: str
+    _usual_failure: str
+
+    def start(self, state: State, task: Row, at: int) -> None:
+        job = _job_of(state, task)
+        job["status"] = enum("INPROGRESS")
+        job["taskTimeStats"][self._queued] = at - task["_made_at"]
+
+    def seconds_needed(self, state: State, task: Row) -> float:
+        """All of the machine is made again, also out of an incremental backup."""
+        original = state.vms.get(task["protectedEntity"]["guid"], {})
+        size = original.get("_disk_bytes") or _job_of(state, task)["backup"]["size"]
+        return min(max(size / BYTES_PER_SECOND, SHORTEST), LONGEST)
+
+    def reason_to_fail(self, state: State, task: Row) -> str:
+        ordered = engine.behaviour(state, task)
+        failing = ordered.get(task["type"]["name"]) == "fail"
+        return (ordered.get("reason") or self._usual_failure) if failing else ""
+
+    def fail(self, state: State, task: Row, at: int, reason: str) -> None:
+        _job_of(state, task).update(status=enum("FAILED"), statusInfo=reason)
+
+
+class Restore(_RestoreTask):
+    _queued, _worked, _usual_failure = "queuedRestoreTime", "restoreTime", NO_COPY
+
+    def finish(self, state: State, task: Row, at: int) -> str:
+        job = _job_of(state, task)
+        job["taskTimeStats"][self._worked] = at - task["startTime"]
+        engine.promise(state, at + life(state, state.settings.gap_seconds), "import", task=dict(task))
+        return f"Backup of VM: {task['protectedEntity']['name']} restored."
+
+
+class Import(_RestoreTask):
+    _queued, _worked, _usual_failure = "queuedImportTime", "importTime", NO_ROOM
+
+    def start(self, state: State, task: Row, at: int) -> None:
+        """From now on the new machine has a GUID; the inventory shows it only after its next sync."""
+        super().start(state, task, at)
+        job = _job_of(state, task)
+        job["dstProtectedEntity"] = {"guid": new_guid(), "name": job["restoredPeName"], "type": enum("VM")}
+        task["dstProtectedEntity"] = job["dstProtectedEntity"]
+
+    def finish(self, state: State, task: Row, at: int) -> str:
+        job = _job_of(state, task)
+        job["taskTimeStats"][self._worked] = at - task["startTime"]
+        summary = f"Backups of VM: {task['protectedEntity']['name']} imported."
+        job.update(status=enum("SUCCESS"), statusInfo=summary)
+        engine.promise(state, at + life(state, INVENTORY_SECONDS), "appear", job=job["guid"])
+        return summary
+
+
+engine.STORIES |= {"RESTORE": Restore(), "IMPORT": Import()}
+
+
+def _import(state: State, made: Row, at: int) -> None:
+    first = made["task"]
+    job = state.restore_jobs[first["_job"]]
+    backup = state.backups.get(job["backup"]["guid"])
+    if job["status"]["name"] != "INPROGRESS" or backup is None:
+        return
+    vm = state.vms.get(first["protectedEntity"]["guid"]) or _lost(backup)
+    _queue(state, "IMPORT", vm, backup, at, job)
+
+
+def _appear(state: State, made: Row, at: int) -> None:
+    """A simulated inventory sync finds the new machine."""
+    job = state.restore_jobs[made["job"]]
+    target = state.targets[job["_target"]]
+    original = state.vms.get(job["protectedEntity"]["guid"], {})
+    project = next((p for p in state.projects.values() if p["name"] == job.get("restoreProjectName")), None)
+    new: dict[str, Any] = {
+        **{name: original[name] for name in ("type", "hvmType", "hvType", "_disk_bytes") if name in original},
+        "guid": job["dstProtectedEntity"]["guid"],
+        "name": job["restoredPeName"],
+        "uuid": new_guid(),
+        "present": True,
+        "hvManager": {"guid": target["guid"], "name": target["name"]} if target["_is_manager"] else None,
+        "hypervisor": {"guid": guid_of("host/new"), "name": "compute-01"},
+        "project": project and reference(project),
+        "tenantId": project["uuid"] if project and original.get("tenantId") else None,
+        "lastSuccessfulBackupSize": 0,
+        "restorable": False,
+        "warningsPresent": False,
+        "_tenant_values": [project["uuid"]] if project else [],
+    }
+    state.vms[new["guid"]] = new
+
+
+engine.PROMISES |= {"import": _import, "appear": _appear}
+
+
+def _job_of(state: State, task: Row) -> Row:
+    return state.restore_jobs[task["_job"]]
