@@ -6,22 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from vprotect_bridge.client.dialects import DIALECTS, ExportRequest
+from vprotect_bridge.client.dialects import DIALECTS, ExportRequest, RestoreRequest
 from vprotect_bridge.client.errors import BadAnswer
 from vprotect_bridge.client.transport import Transport
 from vprotect_bridge.client.types import (
     GUID,
     Backup,
+    Cluster,
     Destination,
+    Hypervisor,
     Listing,
     Malformed,
     Project,
     Reference,
+    RestoreJob,
+    Storage,
     Task,
     VirtualMachine,
 )
 
-__all__ = ["ExportAnswer", "ExportRequest", "VProtect"]
+__all__ = ["ExportAnswer", "ExportRequest", "RestoreRequest", "VProtect"]
 
 T = TypeVar("T")
 PAGE_SIZE = 500
@@ -121,6 +125,41 @@ class VProtect:
             raise BadAnswer("the answer is about another task", status=answer.status)
         return ExportAnswer(task)
 
+    def restore_and_import(self, request: RestoreRequest) -> Task:
+        """Makes a machine again from a backup; the answer is its RESTORE task, IMPORT follows (guide, "Restoring").
+
+        Raises `BadAnswer` when the answer does not name exactly one RESTORE task of this backup: it was most likely
+        made all the same.
+        """
+        answer = self.transport.post("/tasks/restore-and-import", self._dialect.restore_body(request))
+        rows = _rows_of_tasks(answer.data)
+        if len(rows) != 1:
+            raise BadAnswer(f"the answer names {len(rows)} tasks", status=answer.status)
+        task = _one(rows[0], Task.from_json)
+        if task.type not in {"RESTORE", ""} or (task.backup and task.backup.guid != request.backup_guid):
+            raise BadAnswer("the answer is about another task", status=answer.status)
+        return task
+
+    def list_hypervisors(self, *, backup_to_be_restored: str | None = None) -> Listing[Hypervisor]:
+        """Managers and stand-alone hypervisors; with a backup, those where its machine can be made again."""
+        filters = {"backup-to-be-restored": backup_to_be_restored} if backup_to_be_restored else {}
+        managers = self._pages("/hypervisor-managers/", filters, Hypervisor.manager_from_json)
+        hosts = self._pages("/hypervisors/", filters, Hypervisor.host_from_json)
+        dropped = managers.dropped + hosts.dropped
+        return Listing(managers.items + hosts.items, managers.complete and hosts.complete, dropped)
+
+    def list_clusters(self, hypervisor: Hypervisor) -> Listing[Cluster]:
+        return self._pages("/hypervisor-clusters", _of(hypervisor), Cluster.from_json)
+
+    def list_storages(self, hypervisor: Hypervisor) -> Listing[Storage]:
+        return self._pages("/hypervisor-storages", _of(hypervisor), Storage.from_json)
+
+    def list_restore_jobs(self, *, protected_entity: str) -> Listing[RestoreJob]:
+        """The restores of a machine (API reference, 9), filtered again by us."""
+        listing = self._pages("/restore-jobs", {"protected-entity": protected_entity}, RestoreJob.from_json)
+        kept = tuple(job for job in listing.items if _refers(job.protected_entity, protected_entity))
+        return Listing(kept, listing.complete, listing.dropped)
+
     def cancel_task(self, guid: str) -> None:
         """Asks a task to stop (API reference, 6.8); it does so at its next safe point."""
         body = {"state": {"name": "CANCELLED"}, "statusInfo": "Canceled by user"}
@@ -177,6 +216,10 @@ def _rows_of_tasks(data: Any) -> list[Any]:
     if isinstance(data, dict):
         return data["tasks"] if isinstance(data.get("tasks"), list) else [data]
     return []
+
+
+def _of(hypervisor: Hypervisor) -> dict[str, str]:
+    return {"hypervisor-manager" if hypervisor.is_manager else "hypervisor": hypervisor.guid}
 
 
 def _refers(reference: Reference | None, guid: str | None) -> bool:

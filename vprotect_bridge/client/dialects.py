@@ -19,10 +19,32 @@ class ExportRequest:
     rule_guids: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class RestoreRequest:
+    """A machine made again from a backup (guide, "Restoring specified VM").
+
+    Cluster and storage by the platform's `uuid`, everything else by GUID; an empty `name` keeps the original one.
+    Replacing an existing machine is not in it: on OpenStack `overwrite` deletes every machine of that name.
+    `location_guid` only the current dialect knows.
+    """
+
+    backup_guid: str
+    hypervisor_guid: str
+    is_manager: bool
+    name: str = ""
+    cluster_uuid: str = ""
+    storage_uuid: str = ""
+    project_name: str = ""
+    data_center: str = ""
+    location_guid: str = ""
+
+
 class Dialect(Protocol):
     tenant_filter: str
 
     def export_body(self, request: ExportRequest) -> dict[str, Any]: ...
+
+    def restore_body(self, request: RestoreRequest) -> dict[str, Any]: ...
 
 
 class Classic:
@@ -33,6 +55,9 @@ class Classic:
     def export_body(self, request: ExportRequest) -> dict[str, Any]:
         return {**_common(request), "backupDestination": {"guid": request.destination_guid}}
 
+    def restore_body(self, request: RestoreRequest) -> dict[str, Any]:
+        return _restore(request)
+
 
 class Current:
     """5.0–7.x."""
@@ -42,6 +67,10 @@ class Current:
     def export_body(self, request: ExportRequest) -> dict[str, Any]:
         rules = [{"guid": guid} for guid in request.rule_guids]
         return {**_common(request), "rules": rules, "retryCount": 0, "protectedEntityType": "VM", "async": True}
+
+    def restore_body(self, request: RestoreRequest) -> dict[str, Any]:
+        location = {"backupLocation": {"guid": request.location_guid}} if request.location_guid else {}
+        return {**_restore(request), **location}
 
 
 DIALECTS: dict[str, Dialect] = {"classic": Classic(), "current": Current()}
@@ -54,4 +83,22 @@ def _common(request: ExportRequest) -> dict[str, Any]:
         "priority": request.priority,
         "windowStart": request.window_start_ms,
         "windowEnd": request.window_end_ms,
+    }
+
+
+def _restore(request: RestoreRequest) -> dict[str, Any]:
+    """Only what was chosen: a platform refuses what it does not know."""
+    target = "hypervisorManager" if request.is_manager else "hypervisor"
+    chosen = {
+        "restoredPeName": request.name,
+        "restoreClusterId": request.cluster_uuid,
+        "restoreStorageId": request.storage_uuid,
+        "restoreProject": request.project_name,
+        "dataCenter": {"name": request.data_center} if request.data_center else None,
+    }
+    return {
+        "backup": {"guid": request.backup_guid},
+        target: {"guid": request.hypervisor_guid},
+        "overwrite": False,
+        **{name: value for name, value in chosen.items() if value},
     }

@@ -253,6 +253,96 @@ class Destination:
 
 
 @dataclass(frozen=True)
+class Hypervisor:
+    """A stand-alone hypervisor, or the manager of several (API reference, 13).
+
+    Their lists have no usable name: what is displayed is `url` for managers and `host` for hypervisors (20, trap 24).
+    """
+
+    guid: str
+    name: str
+    type: str
+    is_manager: bool
+
+    @classmethod
+    def manager_from_json(cls, row: Any) -> Self:
+        row = _object(row)
+        return cls(_guid(row), _text(row.get("url")) or _text(row.get("name")), _enum(row.get("type")), True)
+
+    @classmethod
+    def host_from_json(cls, row: Any) -> Self:
+        row = _object(row)
+        return cls(_guid(row), _text(row.get("host")) or _text(row.get("name")), _enum(row.get("type")), False)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """API reference, 13. A restore names it by `uuid` (20, trap 6)."""
+
+    guid: str
+    uuid: str
+    name: str
+
+    @classmethod
+    def from_json(cls, row: Any) -> Self:
+        row = _object(row)
+        return cls(_guid(row), _text(row.get("uuid")), _text(row.get("name")))
+
+
+@dataclass(frozen=True)
+class Storage:
+    """API reference, 13. A restore names it by `uuid`. `capacity` is upstream's misnamed totalAvailableSpace."""
+
+    guid: str
+    uuid: str
+    name: str
+    capacity: int | None
+    used: int | None
+    clusters: tuple[Reference, ...]
+
+    @classmethod
+    def from_json(cls, row: Any) -> Self:
+        row = _object(row)
+        clusters = row.get("clusters") if isinstance(row.get("clusters"), list) else []
+        return cls(
+            guid=_guid(row),
+            uuid=_text(row.get("uuid")),
+            name=_text(row.get("name")),
+            capacity=_whole(row.get("totalAvailableSpace")),
+            used=_whole(row.get("totalUsedSpace")),
+            clusters=tuple(found for item in clusters if (found := Reference.read(item))),
+        )
+
+
+@dataclass(frozen=True)
+class RestoreJob:
+    """API reference, 9: the authority on how a restore ended. `status` has the names of a backup's."""
+
+    guid: str
+    status: str
+    status_info: str
+    restore_time: datetime | None
+    backup: Reference | None
+    protected_entity: Reference | None
+    dst_protected_entity: Reference | None
+    restored_name: str
+
+    @classmethod
+    def from_json(cls, row: Any) -> Self:
+        row = _object(row)
+        return cls(
+            guid=_guid(row),
+            status=_enum(row.get("status")),
+            status_info=_text(row.get("statusInfo")),
+            restore_time=_time(row.get("restoreTime")),
+            backup=Reference.read(row.get("backup")),
+            protected_entity=Reference.read(row.get("protectedEntity")),
+            dst_protected_entity=Reference.read(row.get("dstProtectedEntity")),
+            restored_name=_text(row.get("restoredPeName")),
+        )
+
+
+@dataclass(frozen=True)
 class Project:
     """API reference, 13."""
 
