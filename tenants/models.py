@@ -144,6 +144,9 @@ class Grant(models.Model):
 
     class Kind(models.TextChoices):
         DESTINATION = "destination", _("backup destination")
+        HYPERVISOR = "hypervisor", _("hypervisor or manager to restore to")
+        CLUSTER = "cluster", _("cluster to restore to")
+        STORAGE = "storage", _("storage to restore to")
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="grants")
     kind = models.CharField(max_length=20, choices=Kind)

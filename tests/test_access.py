@@ -35,7 +35,7 @@ def cast(sunflower: Tenant, pine: Tenant) -> dict[str, User | None]:
 
 @pytest.fixture
 def machine(sunflower: Tenant) -> Machine:
-    Destination.objects.create(guid="store-1", name="Store", seen_at="2026-01-01T00:00Z")
+    Destination.objects.create(guid="store-1", name="Store")
     Grant.across_tenants.create(tenant=sunflower, kind=Grant.Kind.DESTINATION, guid="store-1")
     return machine_of(sunflower)
 
@@ -131,7 +131,7 @@ def test_a_foreign_operation_and_question_are_not_there(
 def test_a_foreign_destination_is_refused(
     cast: dict[str, User | None], machine: Machine, pine: Tenant, as_web: Browser
 ):
-    Destination.objects.create(guid="store-9", name="Theirs", seen_at="2026-01-01T00:00Z")
+    Destination.objects.create(guid="store-9", name="Theirs")
     Grant.across_tenants.create(tenant=pine, kind=Grant.Kind.DESTINATION, guid="store-9")
     form = {"backup_type": "FULL", "window_end": "2999-01-01T00:00", "priority": "5", "client_key": str(uuid4())}
     browser = as_web(cast["member"])

@@ -15,7 +15,17 @@ from django.utils.translation import gettext_lazy as _
 from tenants.admin import ReadOnlyAdmin
 from tenants.correlation import correlation_id
 from tenants.models import AuditEntry, Claim, Tenant
-from vprotect_bridge.models import Backup, Destination, Machine, Operation, OperationEvent, UpstreamStatus
+from vprotect_bridge.models import (
+    Backup,
+    Cluster,
+    Destination,
+    Hypervisor,
+    Machine,
+    Operation,
+    OperationEvent,
+    Storage,
+    UpstreamStatus,
+)
 
 
 def _audit(
@@ -174,6 +184,26 @@ class OperationAdmin(ReadOnlyAdmin, admin.ModelAdmin):
 @admin.register(Destination)
 class DestinationAdmin(ReadOnlyAdmin, admin.ModelAdmin):
     list_display = ["name", "guid", "type", "is_default", "used", "capacity", "vanished_at"]
+    search_fields = ["name", "guid"]
+
+
+@admin.register(Hypervisor)
+class HypervisorAdmin(ReadOnlyAdmin, admin.ModelAdmin):
+    list_display = ["name", "platform", "is_manager", "guid", "vanished_at"]
+    search_fields = ["name", "guid"]
+
+
+@admin.register(Cluster)
+class ClusterAdmin(ReadOnlyAdmin, admin.ModelAdmin):
+    list_display = ["name", "hypervisor", "guid", "vanished_at"]
+    list_select_related = ["hypervisor"]
+    search_fields = ["name", "guid"]
+
+
+@admin.register(Storage)
+class StorageAdmin(ReadOnlyAdmin, admin.ModelAdmin):
+    list_display = ["name", "hypervisor", "capacity", "used", "guid", "vanished_at"]
+    list_select_related = ["hypervisor"]
     search_fields = ["name", "guid"]
 
 

@@ -2,22 +2,25 @@
 
 from tenants.database_roles import CURRENT_TENANT, EVERYTHING, Access, tenant_owned
 
-_GRANTED = (
-    "guid IN (SELECT g.guid FROM tenants_grant g"  # noqa: S608 — constants only
-    f" WHERE g.kind = 'destination' AND g.tenant_id = {CURRENT_TENANT})"
-)
+
+def _granted(kind: str) -> Access:
+    """Shared infrastructure, of which a tenant sees what it was granted."""
+    rows = (
+        "guid IN (SELECT g.guid FROM tenants_grant g"  # noqa: S608 — constants only
+        f" WHERE g.kind = '{kind}' AND g.tenant_id = {CURRENT_TENANT})"
+    )
+    return Access(web="SELECT", operator="SELECT", worker=EVERYTHING, rows=rows)
+
 
 TABLES = {
     "vprotect_bridge_machine": tenant_owned(
         web="SELECT, UPDATE (details_wanted_at, backups_wanted_at)", operator="SELECT, UPDATE"
     ),
     "vprotect_bridge_backup": tenant_owned(web="SELECT", operator="SELECT, UPDATE"),
-    "vprotect_bridge_destination": Access(
-        web="SELECT",
-        operator="SELECT",
-        worker=EVERYTHING,
-        rows=_GRANTED,
-    ),
+    "vprotect_bridge_destination": _granted("destination"),
+    "vprotect_bridge_hypervisor": _granted("hypervisor"),
+    "vprotect_bridge_cluster": _granted("cluster"),
+    "vprotect_bridge_storage": _granted("storage"),
     "vprotect_bridge_operation": tenant_owned(
         web="SELECT, INSERT, UPDATE (cancel_wanted_at)", operator="SELECT, INSERT, UPDATE"
     ),

@@ -21,9 +21,9 @@ from django.utils import timezone
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.errors import Ambiguous, NotFound, Rejected
 from vprotect_bridge.client.types import Backup as UpstreamBackup
-from vprotect_bridge.client.types import Destination as UpstreamDestination
 from vprotect_bridge.client.types import Listing, VirtualMachine
-from vprotect_bridge.models import Backup, Destination, Machine, UpstreamStatus
+from vprotect_bridge.infrastructure import sync_destinations, sync_restore_targets
+from vprotect_bridge.models import Backup, Machine, UpstreamStatus
 from vprotect_bridge.ownership import Owner, find_owners, owners_of_projects
 from vprotect_bridge.protection import update_protection
 
@@ -67,7 +67,8 @@ def sync_inventory(api: VProtect) -> InventoryResult:
     _mark_vanished(listing, known, result)
     if listing.complete and not result.refused:
         UpstreamStatus.objects.filter(pk=1).update(inventory_at=timezone.now())
-    _write_destinations(api.list_destinations())
+    sync_destinations(api)
+    sync_restore_targets(api)
     return result
 
 
@@ -154,28 +155,6 @@ def _mark_vanished(listing: Listing[VirtualMachine], known: dict[str, Machine], 
     update_protection(vanished)
     result.vanished = len(vanished)
     result.written += len(vanished)
-
-
-def _write_destinations(listing: Listing[UpstreamDestination]) -> None:
-    known = {destination.guid: destination for destination in Destination.objects.all()}
-    now = timezone.now()
-    for row in listing.items:
-        facts = {
-            "name": row.name or row.guid,
-            "type": row.type,
-            "is_default": row.is_default,
-            "capacity": row.capacity,
-            "used": row.used,
-            "vanished_at": None,
-        }
-        destination = known.get(row.guid)
-        if destination is None:
-            Destination.objects.create(guid=row.guid, seen_at=now, **facts)
-        elif any(getattr(destination, name) != value for name, value in facts.items()):
-            Destination.objects.filter(pk=destination.pk).update(seen_at=now, **facts)
-    if listing.complete and listing.items and not listing.dropped:
-        seen = [row.guid for row in listing.items]
-        Destination.objects.exclude(guid__in=seen).filter(vanished_at__isnull=True).update(vanished_at=now)
 
 
 def sync_backups(api: VProtect, *, limit: int = 20) -> int:

@@ -23,7 +23,7 @@ def tenant(sunflower: Tenant) -> Tenant:
     sunflower.priority_cap = 80
     sunflower.save()
     for guid, name in ((STORE, "Main store"), (ARCHIVE, "Archive")):
-        Destination.objects.create(guid=guid, name=name, seen_at=timezone.now(), is_default=guid == STORE)
+        Destination.objects.create(guid=guid, name=name, is_default=guid == STORE)
         Grant.across_tenants.create(tenant=sunflower, kind=Grant.Kind.DESTINATION, guid=guid)
     UpstreamStatus.objects.update(inventory_at=timezone.now())
     return sunflower

@@ -15,10 +15,13 @@ from tenants.models import AuditEntry, Claim, Grant, Membership, Tenant, User
 from tests.conftest import machine_of, operation_on
 from vprotect_bridge.models import (
     Backup,
+    Cluster,
     Destination,
+    Hypervisor,
     Machine,
     Operation,
     OperationEvent,
+    Storage,
     UpstreamSession,
     UpstreamStatus,
 )
@@ -37,7 +40,10 @@ def landscape(sunflower: Tenant, owner: User) -> None:
     operation = operation_on(machine, submission="needs_attention")
     OperationEvent.across_tenants.create(tenant=sunflower, operation=operation, moved_to="needs_attention")
     Backup.across_tenants.create(guid="b-1", tenant=sunflower, machine=machine, status="SUCCESS", sort_at=now)
-    Destination.objects.create(guid="store-1", name="store", seen_at=now)
+    Destination.objects.create(guid="store-1", name="store")
+    hypervisor = Hypervisor.objects.create(guid="host-1", name="host", is_manager=False)
+    Cluster.objects.create(guid="cluster-1", uuid="c-1", name="cluster", hypervisor=hypervisor)
+    Storage.objects.create(guid="storage-1", uuid="s-1", name="storage", hypervisor=hypervisor)
     Claim.across_tenants.create(tenant=sunflower, kind=Claim.Kind.MACHINE, value="vm-1")
     Grant.across_tenants.create(tenant=sunflower, kind=Grant.Kind.DESTINATION, guid="store-1")
     AuditEntry.across_tenants.create(tenant=sunflower, actor_name="owner", action="backup", outcome="accepted")

@@ -25,7 +25,7 @@ def test_seeding_twice_changes_nothing(monkeypatch: pytest.MonkeyPatch):
     first = _rows(), list(User.objects.order_by("pk").values_list("email", "password"))
     call_command("seed_demo")
     assert (_rows(), list(User.objects.order_by("pk").values_list("email", "password"))) == first
-    assert first[0] == [3, 15, 15, 14, 6]
+    assert first[0] == [3, 15, 15, 14, 18]
 
 
 def test_everybody_printed_can_sign_in(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

@@ -1,15 +1,18 @@
-from vprotect_bridge.models.mirror import Backup, Destination, Machine, Protection
+from vprotect_bridge.models.mirror import Backup, Cluster, Destination, Hypervisor, Machine, Protection, Storage
 from vprotect_bridge.models.operations import Operation, OperationEvent, Question
 from vprotect_bridge.models.upstream import UpstreamSession, UpstreamStatus
 
 __all__ = [
     "Backup",
+    "Cluster",
     "Destination",
+    "Hypervisor",
     "Machine",
     "Operation",
     "OperationEvent",
     "Protection",
     "Question",
+    "Storage",
     "UpstreamSession",
     "UpstreamStatus",
 ]

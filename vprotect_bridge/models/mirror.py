@@ -158,7 +158,6 @@ class Destination(models.Model):
     is_default = models.BooleanField(default=False)
     capacity = models.BigIntegerField(null=True)
     used = models.BigIntegerField(null=True)
-    seen_at = models.DateTimeField()
     vanished_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -166,3 +165,65 @@ class Destination(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Hypervisor(models.Model):
+    """Where a machine can be made again: a stand-alone hypervisor or a manager (API reference, 13).
+
+    Shared infrastructure: a tenant sees what it was granted. `name` is an address, which is for operators.
+    """
+
+    guid = models.CharField(max_length=64, unique=True)
+    name = models.TextField()
+    platform = models.CharField(max_length=40, blank=True)
+    is_manager = models.BooleanField()
+    vanished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Cluster(models.Model):
+    """A cluster of a hypervisor manager; a restore names it by `uuid` (API reference, 20, trap 6)."""
+
+    guid = models.CharField(max_length=64, unique=True)
+    uuid = models.CharField(max_length=128)
+    name = models.TextField()
+    hypervisor = models.ForeignKey(Hypervisor, models.CASCADE, related_name="clusters")
+    vanished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Storage(models.Model):
+    """A storage of a hypervisor or manager, in bytes; a restore names it by `uuid`.
+
+    `cluster_guids`: the clusters that can use it. The figures are as old as vProtect's last inventory.
+    """
+
+    guid = models.CharField(max_length=64, unique=True)
+    uuid = models.CharField(max_length=128)
+    name = models.TextField()
+    hypervisor = models.ForeignKey(Hypervisor, models.CASCADE, related_name="storages")
+    capacity = models.BigIntegerField(null=True)
+    used = models.BigIntegerField(null=True)
+    cluster_guids = models.JSONField(default=list)
+    vanished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def free(self) -> int | None:
+        """Capacity less what is used; vProtect calls the capacity "available" (API reference, 20, trap 22)."""
+        return None if self.capacity is None or self.used is None else max(self.capacity - self.used, 0)

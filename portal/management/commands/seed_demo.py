@@ -22,6 +22,10 @@ def _guid(path: str) -> str:
 
 
 PRIMARY, OFFSITE, ARCHIVE = (_guid(f"destination/{name}") for name in ("primary-fs", "offsite-s3", "archive-tape"))
+OPENSTACK, RHV, KVM = (
+    tuple(_guid(path) for path in (target, f"cluster/{platform}", f"storage/{platform}/ssd-pool"))
+    for target, platform in (("manager/OPENSTACK", "OPENSTACK"), ("manager/RHV", "RHV"), ("host/kvm-01", "KVM"))
+)
 CUMULUS_MACHINES = [_guid(f"vm/cumulus-{number:02d}") for number in range(1, 13)]
 
 
@@ -32,6 +36,7 @@ class DemoTenant:
     time_zone: str
     claims: tuple[tuple[str, str], ...]
     destinations: tuple[str, ...]
+    restore_targets: tuple[tuple[str, str, str], ...]
     priority_cap: int = 50
 
 
@@ -42,6 +47,7 @@ TENANTS = (
         "Europe/Warsaw",
         ((Claim.Kind.TENANT_VALUE, "e5a2c7b64a0d4d1fb0b5f8f0c2b1a910"),),
         (PRIMARY, OFFSITE),
+        (OPENSTACK,),
         priority_cap=80,
     ),
     DemoTenant(
@@ -50,6 +56,7 @@ TENANTS = (
         "Europe/Berlin",
         ((Claim.Kind.TENANT_VALUE, "7b1d0f3c9c5e4b52a1d8f6e4b7c09d21"),),
         (PRIMARY, OFFSITE),
+        (OPENSTACK,),
     ),
     DemoTenant(
         "Cumulus Foods",
@@ -57,6 +64,7 @@ TENANTS = (
         "Europe/Lisbon",
         tuple((Claim.Kind.MACHINE, guid) for guid in CUMULUS_MACHINES),
         (PRIMARY, ARCHIVE),
+        (RHV, KVM),
     ),
 )
 
@@ -114,8 +122,11 @@ def _seed_tenant(wanted: DemoTenant) -> None:
     )
     for kind, value in wanted.claims:
         Claim.across_tenants.get_or_create(kind=kind, value=value, defaults={"tenant": tenant})
-    for guid in wanted.destinations:
-        Grant.across_tenants.get_or_create(tenant=tenant, kind=Grant.Kind.DESTINATION, guid=guid)
+    grants = [(Grant.Kind.DESTINATION, guid) for guid in wanted.destinations]
+    kinds = (Grant.Kind.HYPERVISOR, Grant.Kind.CLUSTER, Grant.Kind.STORAGE)
+    grants += [grant for target in wanted.restore_targets for grant in zip(kinds, target, strict=True)]
+    for kind, guid in grants:
+        Grant.across_tenants.get_or_create(tenant=tenant, kind=kind, guid=guid)
 
 
 def _seed_person(person: DemoPerson, password: str, password_hash: str) -> None:
