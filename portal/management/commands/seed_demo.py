@@ -36,7 +36,7 @@ class DemoTenant:
     time_zone: str
     claims: tuple[tuple[str, str], ...]
     destinations: tuple[str, ...]
-    restore_targets: tuple[tuple[str, str, str], ...]
+    restore_targets: tuple[tuple[str, ...], ...]
     priority_cap: int = 50
 
 
