@@ -1,7 +1,7 @@
 """Follows accepted operations to their end: two listings a cycle, however many people watch.
 
-EXPORT and STORE are one story (API reference, 7.4). The authority on a backup is its own entry: a task that
-vanished is not a failure, and an EXPORT that finished is not yet a backup.
+EXPORT and STORE are one story, RESTORE and IMPORT another (API reference, 7.4). The authority on a backup is its own
+entry, on a restore its job: a task that vanished is not a failure, and a first task that finished is not yet the end.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from tenants.models import Claim
+from vprotect_bridge import restoring
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.errors import NotFound, Rejected, UpstreamError
 from vprotect_bridge.client.types import Backup as UpstreamBackup
@@ -34,6 +36,18 @@ OUTCOME_OF_STATUS = {
     "SUCCESS_REMOVED": Outcome.SUCCEEDED,
     "PARTIAL_SUCCESS": Outcome.PARTIAL,
     "FAILED": Outcome.FAILED,
+}
+# The two tasks of each story, in their order.
+STEPS = {Operation.Kind.BACKUP: ("EXPORT", "STORE"), Operation.Kind.RESTORE: ("RESTORE", "IMPORT")}
+PHASE_OF_TASK = {
+    ("EXPORT", "QUEUED"): Phase.QUEUED,
+    ("EXPORT", "RUNNING"): Phase.EXPORTING,
+    ("STORE", "QUEUED"): Phase.BETWEEN,
+    ("STORE", "RUNNING"): Phase.STORING,
+    ("RESTORE", "QUEUED"): Phase.QUEUED,
+    ("RESTORE", "RUNNING"): Phase.RESTORING,
+    ("IMPORT", "QUEUED"): Phase.RESTORING,
+    ("IMPORT", "RUNNING"): Phase.IMPORTING,
 }
 MOST_FAILURES = 3
 GIVE_UP_AFTER = timedelta(hours=24)
@@ -112,7 +126,8 @@ def _belongs(task: Task, operation: Operation) -> bool:
         return True
     same_machine = task.protected_entity is not None and task.protected_entity.guid == operation.subject_guid
     same_backup = bool(operation.backup_guid) and task.backup is not None and task.backup.guid == operation.backup_guid
-    return same_machine and same_backup and task.type in {"EXPORT", "STORE"}
+    is_new = task.guid not in operation.baseline
+    return same_machine and same_backup and is_new and task.type in STEPS[Operation.Kind(operation.kind)]
 
 
 def _advance(api: VProtect, console: Console, operation: Operation) -> bool:
@@ -144,21 +159,18 @@ def _cancel(api: VProtect, operation: Operation, task: Task) -> None:
 
 
 def _show_work(console: Console, operation: Operation, task: Task) -> bool:
-    is_store, is_running = task.type == "STORE", task.state == "RUNNING"
-    phase = {
-        (False, False): Phase.QUEUED,
-        (False, True): Phase.EXPORTING,
-        (True, False): Phase.BETWEEN,
-        (True, True): Phase.STORING,
-    }[is_store, is_running]
+    is_second = task.type == STEPS[Operation.Kind(operation.kind)][1]
+    phase = PHASE_OF_TASK.get((task.type, task.state), operation.phase)
+    restored = task.dst_protected_entity if operation.kind == Operation.Kind.RESTORE else None
     return _change(
         operation,
         phase=phase,
         # Half for each of the two tasks, and never all before the backup itself is final.
-        progress=min(int((task.progress or 0) / 2) + (50 if is_store else 0), 99),
+        progress=min(int((task.progress or 0) / 2) + (50 if is_second else 0), 99),
         place_in_line=console.place_of(task) if phase == Phase.QUEUED else None,
         started_at=operation.started_at or task.start_time,
         backup_guid=operation.backup_guid or (task.backup.guid if task.backup else ""),
+        restored_guid=operation.restored_guid or (restored.guid if restored else ""),
     )
 
 
@@ -167,7 +179,7 @@ def _show_work(console: Console, operation: Operation, task: Task) -> bool:
 
 def _asked_lately(operation: Operation) -> bool:
     """Between two tasks nothing is listed: ask at once, then ever more slowly."""
-    if operation.followed_at is None or operation.phase not in {Phase.BETWEEN, Phase.CHECKING}:
+    if operation.followed_at is None:
         return False
     now = timezone.now()
     worked_for = now - (operation.started_at or operation.created_at)
@@ -176,30 +188,69 @@ def _asked_lately(operation: Operation) -> bool:
 
 
 def _ask_for_the_end(api: VProtect, operation: Operation) -> bool:
-    """The task left the console: its backup tells how it ended, or that the second task is still to come."""
+    """The task left the console: see how it ended, or that the second task is still to come."""
     task = _task(api, operation)
-    backup = _backup(api, operation, task)
-    outcome = OUTCOME_OF_STATUS.get(backup.status) if backup else _outcome_without_backup(operation, task)
-    backup_guid = backup.guid if backup else operation.backup_guid
+    ended = _end_of_restore if operation.kind == Operation.Kind.RESTORE else _end_of_backup
+    outcome, changes = ended(api, operation, task)
     if outcome is None:
-        is_before_store = operation.phase in {Phase.QUEUED, Phase.EXPORTING, Phase.BETWEEN} and backup is not None
-        phase = Phase.BETWEEN if is_before_store else Phase.CHECKING
-        return _change(operation, phase=phase, backup_guid=backup_guid, place_in_line=None, followed_at=timezone.now())
+        return _change(operation, **changes, place_in_line=None, followed_at=timezone.now())
     was_stopped = operation.cancel_sent_at is not None or (task is not None and task.state == "CANCELLED")
     if was_stopped and outcome == Outcome.FAILED:
         outcome = Outcome.CANCELLED
-    # The history shows the backup before the operation says that it has ended.
-    refresh_backups(api, operation.machine)
     return _change(
         operation,
+        **changes,
         outcome=outcome,
         phase=Phase.NONE,
         place_in_line=None,
-        backup_guid=backup_guid,
-        made_type=backup.type if backup else "",
         progress=100 if outcome in {Outcome.SUCCEEDED, Outcome.PARTIAL} else operation.progress,
         finished_at=timezone.now(),
     )
+
+
+def _end_of_backup(api: VProtect, operation: Operation, task: Task | None) -> tuple[Outcome | None, dict[str, Any]]:
+    """By the backup's own entry."""
+    backup = _backup(api, operation, task)
+    outcome = OUTCOME_OF_STATUS.get(backup.status) if backup else _outcome_without_trace(operation, task)
+    changes: dict[str, Any] = {"backup_guid": backup.guid if backup else operation.backup_guid}
+    if outcome is None:
+        is_before_store = operation.phase in {Phase.QUEUED, Phase.EXPORTING, Phase.BETWEEN} and backup is not None
+        return None, {**changes, "phase": Phase.BETWEEN if is_before_store else Phase.CHECKING}
+    # The history shows the backup before the operation says that it has ended.
+    refresh_backups(api, operation.machine)
+    return outcome, {**changes, "made_type": backup.type if backup else ""}
+
+
+def _end_of_restore(api: VProtect, operation: Operation, task: Task | None) -> tuple[Outcome | None, dict[str, Any]]:
+    """By the restore job; where a server has none, by the tasks."""
+    jobs = api.list_restore_jobs(protected_entity=operation.subject_guid)
+    job = restoring.find_job(operation, jobs.items)
+    outcome = OUTCOME_OF_STATUS.get(job.status) if job else _outcome_without_trace(operation, task)
+    restored = job.dst_protected_entity if job else None
+    changes: dict[str, Any] = {
+        "restore_job_guid": job.guid if job else operation.restore_job_guid,
+        "restored_guid": restored.guid if restored else operation.restored_guid,
+    }
+    if outcome is None:
+        is_before_import = operation.phase in {Phase.QUEUED, Phase.RESTORING} and job is not None
+        return None, {**changes, "phase": Phase.RESTORING if is_before_import else Phase.CHECKING}
+    if outcome == Outcome.SUCCEEDED:
+        _claim_restored(operation, changes["restored_guid"])
+    return outcome, changes
+
+
+def _claim_restored(operation: Operation, guid: str) -> None:
+    """The new machine is the tenant's by the GUID that our own restore names, never by its name.
+
+    Without one it waits among the unclaimed for the operator's click.
+    """
+    if not guid or guid == operation.subject_guid:
+        return
+    claim, _made = Claim.across_tenants.get_or_create(
+        kind=Claim.Kind.MACHINE, value=guid, defaults={"tenant_id": operation.tenant_id}
+    )
+    if claim.tenant_id != operation.tenant_id:
+        logger.error("operation %s: the restored machine %s is claimed by another tenant", operation.pk, guid)
 
 
 def _task(api: VProtect, operation: Operation) -> Task | None:
@@ -223,11 +274,11 @@ def _backup(api: VProtect, operation: Operation, task: Task | None) -> UpstreamB
         return None
 
 
-def _outcome_without_backup(operation: Operation, task: Task | None) -> Outcome | None:
+def _outcome_without_trace(operation: Operation, task: Task | None) -> Outcome | None:
     if task is not None and task.state in {"FAILED", "CANCELLED"}:
         return Outcome.FAILED
     if timezone.now() - operation.created_at > GIVE_UP_AFTER:
-        logger.error("operation %s: neither task nor backup can be found", operation.pk)
+        logger.error("operation %s: nothing of it can be found", operation.pk)
         return Outcome.FAILED
     return None
 
@@ -294,7 +345,7 @@ def _watch_for_double(console: Console, operation: Operation) -> None:
     with transaction.atomic():
         moved = Operation.across_tenants.filter(pk=operation.pk, submission=Submission.ACCEPTED).update(
             submission=Submission.NEEDS_ATTENTION,
-            user_message="This backup was started twice. Nothing is lost; the operator has been told.",
+            user_message="This was started twice. Nothing is lost; the operator has been told.",
         )
         if moved:
             _note(operation, Submission.ACCEPTED, Submission.NEEDS_ATTENTION, f"double: {guids}")

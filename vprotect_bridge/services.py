@@ -24,7 +24,7 @@ SENT_AT_LATEST_BEFORE_END = timedelta(minutes=10)
 AN_ANSWER_IS_FRESH_FOR = timedelta(minutes=1)
 
 
-class BackupRefused(Exception):
+class WishRefused(Exception):
     """Nothing was kept. `user_message` is for the person, `field` names the input that it is about, if one."""
 
     def __init__(self, user_message: str | Promise, field: str = "") -> None:
@@ -50,10 +50,10 @@ def request_backup(
     """Keeps the wish and rings for a worker; returns its operation and whether this call made it.
 
     The same `client_key` again, and a wish for a machine that is being backed up, return the operation that is there.
-    Raises `BackupRefused` for what can never work.
+    Raises `WishRefused` for what can never work.
     """
     start = wish.window_start or timezone.now()
-    if there := _operation_there(membership, machine, client_key):
+    if there := operation_there(membership, machine, client_key):
         return there, False
     _check(membership, machine, wish, start)
     try:
@@ -61,56 +61,61 @@ def request_backup(
             operation = _keep(membership, machine, wish, start, client_key, address)
     except IntegrityError:
         # A second click was faster; the database allows one of them.
-        there = _operation_there(membership, machine, client_key)
+        there = operation_there(membership, machine, client_key)
         if there is None:
             # Of another tenant, who owned the machine until lately.
-            raise BackupRefused(_("This machine is being backed up already. Wait until it has finished.")) from None
+            raise WishRefused(_("This machine is being backed up already. Wait until it has finished.")) from None
         return there, False
     transaction.on_commit(ring_submit, robust=True)
     return operation, True
 
 
-def _operation_there(membership: Membership, machine: Machine, client_key: UUID) -> Operation | None:
+def operation_there(
+    membership: Membership, machine: Machine, client_key: UUID, kind: str = Operation.Kind.BACKUP
+) -> Operation | None:
     same_click = Operation.objects.filter(tenant=membership.tenant, client_key=client_key, machine=machine).first()
-    return same_click or open_backup(machine)
+    return same_click or open_operation(machine, kind)
+
+
+def open_operation(machine: Machine, kind: str) -> Operation | None:
+    """The machine's unfinished operation of this kind: there is one at most."""
+    return Operation.objects.filter(machine=machine, kind=kind, outcome=Operation.Outcome.OPEN).first()
 
 
 def open_backup(machine: Machine) -> Operation | None:
-    """The machine's unfinished backup: there is one at most."""
-    kind, outcome = Operation.Kind.BACKUP, Operation.Outcome.OPEN
-    return Operation.objects.filter(machine=machine, kind=kind, outcome=outcome).first()
+    return open_operation(machine, Operation.Kind.BACKUP)
 
 
 def _check(membership: Membership, machine: Machine, wish: BackupWish, start: datetime) -> None:
     if not membership.may(Role.MEMBER):
-        raise BackupRefused(_("Your role does not allow you to back up machines."))
+        raise WishRefused(_("Your role does not allow you to back up machines."))
     if not machine.exists:
-        raise BackupRefused(_("This machine no longer exists, so it cannot be backed up."))
+        raise WishRefused(_("This machine no longer exists, so it cannot be backed up."))
     if wish.backup_type not in {"FULL", "INCREMENTAL"}:
-        raise BackupRefused(_("Choose a full or an incremental backup."), "backup_type")
+        raise WishRefused(_("Choose a full or an incremental backup."), "backup_type")
     if wish.backup_type == "INCREMENTAL" and not machine.policy_guid:
-        raise BackupRefused(_("An incremental backup needs a plan for this machine; choose a full one."), "backup_type")
+        raise WishRefused(_("An incremental backup needs a plan for this machine; choose a full one."), "backup_type")
     granted = Grant.objects.filter(kind=Grant.Kind.DESTINATION, guid=wish.destination_guid)
     if not granted.exists():
-        raise BackupRefused(_("Choose one of the destinations that are offered."), "destination")
+        raise WishRefused(_("Choose one of the destinations that are offered."), "destination")
     if not 0 <= wish.priority <= membership.tenant.priority_cap:
         highest = membership.tenant.priority_cap
-        raise BackupRefused(_("The priority must be from 0 to %(highest)d.") % {"highest": highest}, "priority")
+        raise WishRefused(_("The priority must be from 0 to %(highest)d.") % {"highest": highest}, "priority")
     _check_window(start, wish.window_end)
 
 
 def _check_window(start: datetime, end: datetime) -> None:
     now = timezone.now()
     if start < now - timedelta(minutes=1):
-        raise BackupRefused(_("This time has passed. Leave it empty to start as soon as possible."), "window_start")
+        raise WishRefused(_("This time has passed. Leave it empty to start as soon as possible."), "window_start")
     if start > now + timedelta(days=30):
-        raise BackupRefused(_("It can start within the next 30 days."), "window_start")
+        raise WishRefused(_("It can start within the next 30 days."), "window_start")
     if end <= start:
-        raise BackupRefused(_("The window must end after it starts."), "window_end")
+        raise WishRefused(_("The window must end after it starts."), "window_end")
     if end - start < SHORTEST_WINDOW:
-        raise BackupRefused(_("The window must be 15 minutes long at least."), "window_end")
+        raise WishRefused(_("The window must be 15 minutes long at least."), "window_end")
     if end - start > LONGEST_WINDOW:
-        raise BackupRefused(_("The window may be 7 days long at most."), "window_end")
+        raise WishRefused(_("The window may be 7 days long at most."), "window_end")
 
 
 def _keep(
@@ -142,7 +147,7 @@ def _keep(
     OperationEvent.objects.create(
         tenant=membership.tenant, operation=operation, moved_to=operation.submission, detail="asked for"
     )
-    _audit(membership, "backup_requested", operation, address, request)
+    audit(membership, "backup_requested", operation, address, request)
     return operation
 
 
@@ -150,19 +155,19 @@ def request_cancel(membership: Membership, operation: Operation, *, address: str
     """Keeps the wish to cancel; a worker acts on it. False = it has ended, or somebody asked before.
 
     Told honestly: what waits is cancelled at once, what runs stops at the engine's next safe point (API reference,
-    6.8). Raises `BackupRefused` for a role that may not.
+    6.8). Raises `WishRefused` for a role that may not.
     """
     if not membership.may(Role.MEMBER):
-        raise BackupRefused(_("Your role does not allow you to cancel backups."))
+        raise WishRefused(_("Your role does not allow you to cancel backups."))
     open_row = Operation.objects.filter(pk=operation.pk, outcome=Operation.Outcome.OPEN, cancel_wanted_at=None)
     with transaction.atomic():
         if not open_row.update(cancel_wanted_at=timezone.now()):
             return False
-        _audit(membership, "cancel_requested", operation, address, {})
+        audit(membership, "cancel_requested", operation, address, {})
     return True
 
 
-def _audit(
+def audit(
     membership: Membership, action: str, operation: Operation, address: str | None, detail: dict[str, Any]
 ) -> None:
     AuditEntry.objects.create(

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import random
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,6 +21,7 @@ from django.utils import timezone
 
 from tenants.correlation import correlation_id
 from tenants.models import Grant, Membership, Role
+from vprotect_bridge import restoring
 from vprotect_bridge.client.api import ExportRequest, VProtect
 from vprotect_bridge.client.errors import (
     Ambiguous,
@@ -37,6 +37,7 @@ from vprotect_bridge.client.types import Backup as UpstreamBackup
 from vprotect_bridge.client.types import Task
 from vprotect_bridge.models import Backup, Operation, UpstreamStatus
 from vprotect_bridge.operation_session import DatabaseClock, OperationSession, locked, operation_session
+from vprotect_bridge.sight import Sight, free_of_others, sent_in_upstream_time
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,6 @@ Outcome = Operation.Outcome
 
 MOST_SENDS = 3
 LEASE_SECONDS = 60
-CLOCKS_MAY_DIFFER = timedelta(seconds=60)
 
 
 # ── Marker ───────────────────────────────────────────────────────────────────
@@ -87,30 +87,14 @@ def _learn_fidelity(task: Task, operation: Operation) -> None:
 # ── Looking ──────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True)
-class Sight:
-    """What a look upstream showed of an operation. Only a complete look may say `absent`."""
-
-    tasks: tuple[Task, ...] = ()
-    backup_guid: str = ""
-    absent: bool = False
-    seen_guids: tuple[str, ...] = field(default=())
-
-    @property
-    def is_double(self) -> bool:
-        return len(self.tasks) > 1
-
-    @property
-    def is_found(self) -> bool:
-        return len(self.tasks) == 1 or bool(self.backup_guid)
-
-
 def look_up(api: VProtect, operation: Operation) -> Sight:
     """Looks for the operation's task, and for a backup whose task is already gone.
 
     A match counts at any time. Absent needs a complete listing, filtered again by us, and no unknown new backup.
     Raises `UpstreamError` when vProtect cannot be asked.
     """
+    if operation.kind == Operation.Kind.RESTORE:
+        return restoring.look_up(api, operation)
     fidelity = UpstreamStatus.objects.values_list("marker_fidelity", flat=True).get(pk=1)
     listing = api.list_tasks(protected_entity=operation.subject_guid, type="EXPORT")
     exports = [
@@ -119,10 +103,7 @@ def look_up(api: VProtect, operation: Operation) -> Sight:
         if task.type == "EXPORT" and task.protected_entity and task.protected_entity.guid == operation.subject_guid
     ]
     seen = tuple(task.guid for task in exports)
-    tied = set(
-        Operation.across_tenants.filter(task_guid__in=seen).exclude(pk=operation.pk).values_list("task_guid", flat=True)
-    )
-    free = [task for task in exports if task.guid not in tied]
+    free = free_of_others(exports, operation)
     ours = tuple(task for task in free if has_marker(task, operation, fidelity))
     if not ours and operation.sent_at:
         # While a send is unresolved nobody else of ours sends for this machine, so one unmarked newcomer is it.
@@ -151,12 +132,10 @@ def new_backups(
     api: VProtect, operation: Operation, *, known: set[str] | frozenset[str] = frozenset()
 ) -> tuple[list[UpstreamBackup], bool]:
     """Backups of the operation's machine since it was sent that are no other's, and whether the list was complete."""
-    assert operation.sent_at is not None  # noqa: S101 — only asked after a send
     listing = api.list_backups(protected_entity=operation.subject_guid)
     others = Operation.across_tenants.filter(subject_guid=operation.subject_guid).exclude(pk=operation.pk)
     known = known | set(others.exclude(backup_guid="").values_list("backup_guid", flat=True))
-    # Upstream writes its own time; the listing just told how far that is from ours.
-    since = operation.sent_at + timedelta(milliseconds=api.transport.clock_skew_ms or 0) - CLOCKS_MAY_DIFFER
+    since = sent_in_upstream_time(api, operation)
     new = [
         backup
         for backup in listing.items
@@ -250,6 +229,8 @@ def no_longer_allowed(operation: Operation) -> str:
 
     A role may have been lowered, a machine moved or deleted, a grant withdrawn since the click.
     """
+    if operation.kind == Operation.Kind.RESTORE:
+        return restoring.refusal(operation)
     machine, request = operation.machine, operation.request
     if not operation.tenant.is_active or machine.tenant_id != operation.tenant_id:
         return "This machine is not yours any more."
@@ -281,20 +262,24 @@ def commit_intent(session: OperationSession, operation: Operation, sight: Sight)
 
 def post_once(api: VProtect, operation: Operation) -> Task | UpstreamError:
     """Sends the one POST. Whatever is not provably one thing is ambiguous."""
-    request = operation.request
     try:
-        answer = api.export(
-            ExportRequest(
-                vm_guid=operation.subject_guid,
-                backup_type=request["backup_type"],
-                destination_guid=request["destination_guid"],
-                window_start_ms=operation.marker_ws_ms,
-                window_end_ms=operation.marker_we_ms,
-                priority=request["priority"],
-            )
-        )
+        return restoring.post(api, operation) if operation.kind == Operation.Kind.RESTORE else _export(api, operation)
     except UpstreamError as error:
         return error
+
+
+def _export(api: VProtect, operation: Operation) -> Task:
+    request = operation.request
+    answer = api.export(
+        ExportRequest(
+            vm_guid=operation.subject_guid,
+            backup_type=request["backup_type"],
+            destination_guid=request["destination_guid"],
+            window_start_ms=operation.marker_ws_ms,
+            window_end_ms=operation.marker_we_ms,
+            priority=request["priority"],
+        )
+    )
     return answer.task
 
 
@@ -302,10 +287,11 @@ def record(session: OperationSession, operation: Operation, answer: Task | Upstr
     """Writes down what the answer proves; a reconciler settles what it does not."""
     match answer:
         case Task():
-            _learn_fidelity(answer, operation)
+            if operation.kind == Operation.Kind.BACKUP:
+                _learn_fidelity(answer, operation)
             session.move(operation, Submission.ACCEPTED, detail="made", **_tied_to(answer))
         case Rejected():
-            sentence = "vProtect refused this backup. Nothing was started."
+            sentence = "The backup system refused this. Nothing was started."
             session.move(operation, Submission.REJECTED, detail=str(answer), **_finished(Outcome.REFUSED, sentence))
         case NotSent() | Unauthorized() | TooManyRequests() | LoginPaused() | BadCredentials():
             defer(session, operation, answer)
@@ -395,7 +381,8 @@ def adopt(session: OperationSession, operation: Operation, sight: Sight) -> None
     if sight.tasks:
         changes = _tied_to(sight.tasks[0])
     else:
-        changes = {"backup_guid": sight.backup_guid, "phase": Operation.Phase.CHECKING}
+        found = {"backup_guid": sight.backup_guid, "restore_job_guid": sight.restore_job_guid}
+        changes = {name: guid for name, guid in found.items() if guid} | {"phase": Operation.Phase.CHECKING}
     session.move(operation, Submission.ACCEPTED, detail="found upstream", adopted=True, **changes)
 
 
@@ -407,7 +394,7 @@ def _raise_alarm(session: OperationSession, operation: Operation, sight: Sight) 
         operation,
         Submission.NEEDS_ATTENTION,
         detail=f"double: {guids}",
-        user_message="This backup was started twice. Nothing is lost; the operator has been told.",
+        user_message="This was started twice. Nothing is lost; the operator has been told.",
     )
 
 
@@ -454,7 +441,7 @@ def _in(submission: str) -> Any:
 def _tied_to(task: Task) -> dict[str, Any]:
     return {
         "task_guid": task.guid,
-        "backup_guid": task.backup.guid if task.backup else "",
+        **({"backup_guid": task.backup.guid} if task.backup else {}),
         "phase": Operation.Phase.QUEUED,
         "user_message": "",
     }

@@ -19,7 +19,7 @@ from portal.forms import BackupForm
 from tenants.middleware import TenantRequest
 from tenants.models import Role
 from vprotect_bridge.models import Destination, Machine, Question
-from vprotect_bridge.services import BackupRefused, ask_for_usable_destinations, open_backup, request_backup
+from vprotect_bridge.services import WishRefused, ask_for_usable_destinations, open_backup, request_backup
 
 DEFAULT_WINDOW = timedelta(hours=6)
 PATIENCE = timedelta(seconds=10)
@@ -64,7 +64,7 @@ def _keep(request: TenantRequest, machine: Machine, form: BackupForm) -> HttpRes
             client_key=form.cleaned_data["client_key"],
             address=request.META.get("REMOTE_ADDR") or None,
         )
-    except BackupRefused as refused:
+    except WishRefused as refused:
         form.add_error(refused.field or None, str(refused.user_message))
         return None
     if not is_new and operation.client_key != form.cleaned_data["client_key"]:

@@ -54,6 +54,8 @@ class Operation(models.Model):
         BETWEEN = "between", _("preparing to store")
         STORING = "storing", _("storing")
         CHECKING = "checking", _("checking the result")
+        RESTORING = "restoring", _("fetching the backup")
+        IMPORTING = "importing", _("creating the machine")
 
     class Outcome(models.TextChoices):
         OPEN = "", ""
@@ -95,6 +97,8 @@ class Operation(models.Model):
 
     task_guid = models.CharField(max_length=64, null=True)  # noqa: DJ001 — unique where known
     backup_guid = models.CharField(max_length=64, blank=True)
+    restore_job_guid = models.CharField(max_length=64, blank=True)
+    restored_guid = models.CharField(max_length=64, blank=True)
     phase = models.CharField(max_length=12, choices=Phase, blank=True, default=Phase.NONE)
     outcome = models.CharField(max_length=12, choices=Outcome, blank=True, default=Outcome.OPEN)
     progress = models.PositiveSmallIntegerField(default=0)

@@ -1,0 +1,219 @@
+"""What people may ask of vProtect when they want a machine back (guide, "Restoring specified VM")."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from tenants.correlation import correlation_id
+from tenants.models import Grant, Membership, Role
+from vprotect_bridge.doorbell import ring_submit
+from vprotect_bridge.models import Backup, Cluster, Hypervisor, Machine, Operation, OperationEvent, Storage
+from vprotect_bridge.restoring import RESTORABLE
+from vprotect_bridge.services import WishRefused, audit, operation_there
+
+# One asked for during an outage must not start at night.
+STARTS_WITHIN = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What a platform wants to know of a restore (API reference, 6.4), and how it lets machines be named."""
+
+    needs_cluster: bool = False
+    needs_storage: bool = False
+    needs_project: bool = False
+    longest_name: int = 64
+    name: str = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+
+
+OPENSTACK = Platform(needs_cluster=True, needs_project=True, longest_name=255, name=r"[^/\\\x00-\x1f]+")
+OVIRT = Platform(needs_cluster=True, needs_storage=True, name=r"[\w.-]+")
+PLATFORMS = {
+    "OPENSTACK": OPENSTACK,
+    "RHV": OVIRT,
+    "RHEV": OVIRT,
+    "KVM": Platform(),
+    "NUTANIX": Platform(needs_storage=True),
+    "PROXMOX": Platform(needs_storage=True, name=r"[A-Za-z0-9][A-Za-z0-9.-]*"),
+    "XEN": Platform(needs_storage=True),
+    "CITRIX": Platform(needs_storage=True),
+    "ESXI": Platform(needs_storage=True),
+    "HYPERV": Platform(needs_storage=True),
+    "ORACLE": Platform(needs_cluster=True, needs_storage=True),
+}
+
+
+@dataclass(frozen=True)
+class RestoreWish:
+    """What a person chose, by GUID. An empty `name` keeps the original one; cluster and storage where needed."""
+
+    backup_guid: str
+    hypervisor_guid: str
+    cluster_guid: str = ""
+    storage_guid: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class RestorePlace:
+    """A wish whose GUIDs were found among what the tenant may use."""
+
+    backup: Backup
+    hypervisor: Hypervisor
+    cluster: Cluster | None
+    storage: Storage | None
+    name: str
+
+
+def restore_points(machine: Machine) -> QuerySet[Backup]:
+    """Backups that can be restored: good ones, with a copy present where the server tells; newest first."""
+    good = Backup.objects.filter(machine=machine, status__in=RESTORABLE, vanished_at__isnull=True)
+    without_copy = good.exclude(destinations=[]).exclude(destinations__contains=[{"status": "PRESENT"}])
+    return good.exclude(pk__in=without_copy.values("pk")).order_by("-sort_at")
+
+
+def restore_targets(machine: Machine) -> QuerySet[Hypervisor]:
+    """Where this machine may be made again: of its platform, and granted."""
+    if machine.platform not in PLATFORMS:
+        return Hypervisor.objects.none()
+    of_platform = Hypervisor.objects.filter(platform=machine.platform, vanished_at__isnull=True)
+    return of_platform.filter(guid__in=_granted(Grant.Kind.HYPERVISOR))
+
+
+def clusters_of(hypervisor: Hypervisor) -> QuerySet[Cluster]:
+    return hypervisor.clusters.filter(guid__in=_granted(Grant.Kind.CLUSTER), vanished_at__isnull=True)
+
+
+def storages_of(hypervisor: Hypervisor) -> QuerySet[Storage]:
+    return hypervisor.storages.filter(guid__in=_granted(Grant.Kind.STORAGE), vanished_at__isnull=True)
+
+
+def _granted(kind: str) -> QuerySet[Grant, Any]:
+    return Grant.objects.filter(kind=kind).values("guid")
+
+
+def check_restore(membership: Membership, machine: Machine, wish: RestoreWish) -> RestorePlace:
+    """Finds what the wish names among what the tenant may use. Raises `WishRefused` for what can never work."""
+    if not membership.may(Role.RESTORER):
+        raise WishRefused(_("Your role does not allow you to restore machines."))
+    backup = restore_points(machine).filter(guid=wish.backup_guid).first()
+    if backup is None:
+        raise WishRefused(_("Choose one of the restore points that are offered."), "backup")
+    hypervisor = restore_targets(machine).filter(guid=wish.hypervisor_guid).first()
+    if hypervisor is None:
+        raise WishRefused(_("Choose one of the places that are offered."), "hypervisor")
+    platform = PLATFORMS[machine.platform]
+    if platform.needs_project and not machine.project_name:
+        raise WishRefused(_("The project of this machine is not known, so it cannot be restored from here."))
+    cluster = clusters_of(hypervisor).filter(guid=wish.cluster_guid).first()
+    if cluster is None and (platform.needs_cluster or wish.cluster_guid):
+        raise WishRefused(_("Choose one of the clusters that are offered."), "cluster")
+    storage = storages_of(hypervisor).filter(guid=wish.storage_guid).first()
+    if storage is None and (platform.needs_storage or wish.storage_guid):
+        raise WishRefused(_("Choose one of the storages that are offered."), "storage")
+    _check_storage(machine, backup, cluster, storage)
+    return RestorePlace(backup, hypervisor, cluster, storage, _checked_name(machine, wish.name.strip(), platform))
+
+
+def _check_storage(machine: Machine, backup: Backup, cluster: Cluster | None, storage: Storage | None) -> None:
+    if storage is None:
+        return
+    if cluster is not None and storage.cluster_guids and cluster.guid not in storage.cluster_guids:
+        raise WishRefused(_("This cluster cannot use that storage."), "storage")
+    # An incremental backup is small, but all of the machine is made again.
+    needed = max(backup.size, machine.last_full_size or 0)
+    if storage.free is not None and storage.free < needed:
+        raise WishRefused(_("There is not enough free space on that storage."), "storage")
+
+
+def _checked_name(machine: Machine, name: str, platform: Platform) -> str:
+    """Empty = the original name, which must then be free."""
+    if name and (len(name) > platform.longest_name or not re.fullmatch(platform.name, name)):
+        raise WishRefused(_("The platform does not allow this name."), "name")
+    taken = Machine.objects.filter(name__iexact=name or machine.name, present=True, vanished_at__isnull=True)
+    if taken.exists():
+        raise WishRefused(_("There is a machine of this name. Choose another one: nothing is replaced."), "name")
+    return name
+
+
+def request_restore(
+    membership: Membership, machine: Machine, wish: RestoreWish, *, client_key: UUID, address: str | None
+) -> tuple[Operation, bool]:
+    """Keeps the wish and rings for a worker; returns its operation and whether this call made it.
+
+    The same `client_key` again, and a wish for a machine that is being restored, return the operation that is there.
+    Raises `WishRefused` for what can never work.
+    """
+    there = operation_there(membership, machine, client_key, Operation.Kind.RESTORE)
+    if there:
+        return there, False
+    place = check_restore(membership, machine, wish)
+    try:
+        with transaction.atomic():
+            operation = _keep(membership, machine, place, client_key, address)
+    except IntegrityError:
+        there = operation_there(membership, machine, client_key, Operation.Kind.RESTORE)
+        if there is None:
+            raise WishRefused(_("This machine is being restored already. Wait until it has finished.")) from None
+        return there, False
+    transaction.on_commit(ring_submit, robust=True)
+    return operation, True
+
+
+def _keep(
+    membership: Membership, machine: Machine, place: RestorePlace, client_key: UUID, address: str | None
+) -> Operation:
+    request = _frozen(machine, place)
+    now = timezone.now()
+    operation = Operation.objects.create(
+        tenant=membership.tenant,
+        kind=Operation.Kind.RESTORE,
+        machine=machine,
+        subject_guid=machine.guid,
+        created_by=membership.user,
+        client_key=client_key,
+        correlation_id=correlation_id.get(),
+        request=request,
+        backup_guid=place.backup.guid,
+        # A restore has no window that could mark it; these only keep the pair unique.
+        marker_ws_ms=int(now.timestamp() * 1000),
+        marker_we_ms=int((now + STARTS_WITHIN).timestamp() * 1000),
+        deadline_at=now + STARTS_WITHIN,
+    )
+    OperationEvent.objects.create(
+        tenant=membership.tenant, operation=operation, moved_to=operation.submission, detail="asked for"
+    )
+    audit(membership, "restore_requested", operation, address, request)
+    return operation
+
+
+def _frozen(machine: Machine, place: RestorePlace) -> dict[str, Any]:
+    """All that the worker will send, and what has to be granted still when it does."""
+    parts = (
+        (Grant.Kind.HYPERVISOR, place.hypervisor),
+        (Grant.Kind.CLUSTER, place.cluster),
+        (Grant.Kind.STORAGE, place.storage),
+    )
+    needs_project = PLATFORMS[machine.platform].needs_project
+    return {
+        "backup_guid": place.backup.guid,
+        "backup_at": place.backup.sort_at.isoformat(),
+        "hypervisor_guid": place.hypervisor.guid,
+        "is_manager": place.hypervisor.is_manager,
+        "cluster_uuid": place.cluster.uuid if place.cluster else "",
+        "cluster_name": place.cluster.name if place.cluster else "",
+        "storage_uuid": place.storage.uuid if place.storage else "",
+        "storage_name": place.storage.name if place.storage else "",
+        "project_name": machine.project_name if needs_project else "",
+        "name": place.name,
+        "grants": [[kind.value, part.guid] for kind, part in parts if part is not None],
+    }

@@ -1,0 +1,84 @@
+"""What is peculiar to a restore in the submit protocol (docs/submit-protocol.md, "Marker").
+
+The task list does not show the new machine's name and there is no window to mark, so a restore is known again by its
+backup, by not having been there before, and by its restore job. It is never sent again by itself: a person decides.
+"""
+
+from __future__ import annotations
+
+from tenants.models import Grant, Membership, Role
+from vprotect_bridge.client.api import RestoreRequest, VProtect
+from vprotect_bridge.client.types import RestoreJob, Task
+from vprotect_bridge.models import Backup, Operation
+from vprotect_bridge.sight import Sight, free_of_others
+
+RESTORABLE = {"SUCCESS", "PARTIAL_SUCCESS"}
+
+
+def refusal(operation: Operation) -> str:
+    """Why the wish may not be sent any more, in words for its owner; empty = it may."""
+    request, tenant_id = operation.request, operation.tenant_id
+    membership = Membership.objects.filter(user=operation.created_by_id, tenant=tenant_id).first()
+    in_scope = membership and (membership.machine_guids is None or operation.subject_guid in membership.machine_guids)
+    if not operation.tenant.is_active or not membership or not in_scope or not membership.may(Role.RESTORER):
+        return "The person who asked for it may not restore this machine any more."
+    backup = Backup.across_tenants.filter(guid=request["backup_guid"], tenant=tenant_id, vanished_at=None).first()
+    if backup is None or backup.status not in RESTORABLE:
+        return "This backup cannot be restored any more."
+    granted = set(Grant.across_tenants.filter(tenant=tenant_id).values_list("kind", "guid"))
+    if not {(kind, guid) for kind, guid in request["grants"]} <= granted:
+        return "The place where it was to be restored is not available to you any more."
+    return ""
+
+
+def look_up(api: VProtect, operation: Operation) -> Sight:
+    """Looks for a RESTORE task, or a restore job whose task is already gone, that was not there before the send.
+
+    Before a send nothing can be ours: what is there is remembered, so that it is never taken for ours later.
+    """
+    tasks = api.list_tasks(protected_entity=operation.subject_guid, type="RESTORE")
+    of_backup = [task for task in tasks.items if task.backup and task.backup.guid == operation.request["backup_guid"]]
+    jobs = api.list_restore_jobs(protected_entity=operation.subject_guid)
+    seen = (*(task.guid for task in tasks.items), *(job.guid for job in jobs.items))
+    is_complete = tasks.complete and jobs.complete and not (tasks.dropped or jobs.dropped)
+    if operation.sent_at is None:
+        return Sight(absent=is_complete, seen_guids=seen)
+    new = [task for task in free_of_others(of_backup, operation) if task.guid not in operation.baseline]
+    job = find_job(operation, jobs.items)
+    if new:
+        return Sight(tasks=tuple(new), restore_job_guid=job.guid if job else "", seen_guids=seen)
+    return Sight(restore_job_guid=job.guid if job else "", absent=is_complete and job is None, seen_guids=seen)
+
+
+def find_job(operation: Operation, jobs: tuple[RestoreJob, ...]) -> RestoreJob | None:
+    """The one job of this backup and this name since the send that was not there before and is no other's."""
+    if operation.restore_job_guid:
+        return next((job for job in jobs if job.guid == operation.restore_job_guid), None)
+    wanted_name = operation.request["name"] or operation.machine.name
+    others = Operation.across_tenants.filter(subject_guid=operation.subject_guid).exclude(pk=operation.pk)
+    tied = set(others.exclude(restore_job_guid="").values_list("restore_job_guid", flat=True))
+    ours = [
+        job
+        for job in jobs
+        if job.guid not in tied
+        and job.guid not in operation.baseline
+        and job.backup is not None
+        and job.backup.guid == operation.request["backup_guid"]
+        and job.restored_name in {"", wanted_name}
+    ]
+    return ours[0] if len(ours) == 1 else None
+
+
+def post(api: VProtect, operation: Operation) -> Task:
+    request = operation.request
+    return api.restore_and_import(
+        RestoreRequest(
+            backup_guid=request["backup_guid"],
+            hypervisor_guid=request["hypervisor_guid"],
+            is_manager=request["is_manager"],
+            name=request["name"],
+            cluster_uuid=request["cluster_uuid"],
+            storage_uuid=request["storage_uuid"],
+            project_name=request["project_name"],
+        )
+    )
