@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import TextChoices
+from django.utils import formats, timezone
 from django.utils.translation import gettext_lazy as _
 
 from portal import words
 from tenants.models import Tenant
-from vprotect_bridge.models import Destination, Machine, Protection
-from vprotect_bridge.services import BackupWish
+from vprotect_bridge.models import Backup, Destination, Hypervisor, Machine, Protection
+from vprotect_bridge.restore_wishes import PLATFORMS, RestoreWish, clusters_of, storages_of
+from vprotect_bridge.services import BackupWish, WishRefused
 
 DEFAULT_PRIORITY = 50
 
@@ -114,3 +117,66 @@ class BackupForm(forms.Form):
             window_end=chosen["window_end"],
             priority=chosen["priority"],
         )
+
+
+class RestoreForm(forms.Form):
+    """`place` names a cluster and its hypervisor, or a hypervisor alone: `<hypervisor>` or `<hypervisor>/<cluster>`."""
+
+    backup = forms.ChoiceField(
+        label=_("Restore point"),
+        error_messages={"invalid_choice": _("Choose one of the restore points that are offered.")},
+    )
+    place = forms.ChoiceField(
+        label=_("Where"), error_messages={"invalid_choice": _("Choose one of the places that are offered.")}
+    )
+    storage = forms.ChoiceField(
+        label=_("Storage"),
+        required=False,
+        error_messages={"invalid_choice": _("Choose one of the storages that are offered.")},
+    )
+    name = forms.CharField(max_length=255, required=False, label=_("Name of the new machine"))
+    client_key = forms.UUIDField(widget=forms.HiddenInput)
+
+    # Fields of a wish that this form asks for under another name.
+    FIELD_OF = {"hypervisor": "place", "cluster": "place"}
+
+    def __init__(self, *args: Any, machine: Machine, points: list[Backup], targets: list[Hypervisor], **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        platform = PLATFORMS.get(machine.platform)
+        self.needs_storage = platform is not None and platform.needs_storage
+        self.has_targets = bool(targets)
+        self._choices("backup", [(p.guid, f"{full_minute(p.sort_at)} · {words.backup_type(p.type)}") for p in points])
+        self._choices("place", [place for target in targets for place in _places(target)])
+        storages = [(row.guid, row.name) for target in targets for row in storages_of(target)]
+        self._choices("storage", storages if self.needs_storage else [("", _("the platform chooses")), *storages])
+        for name, field in self.fields.items():
+            if name != "client_key":
+                field.widget.attrs["class"] = "form-control" if name == "name" else "form-select"
+
+    def _choices(self, name: str, choices: list[tuple[str, Any]]) -> None:
+        self.fields[name].choices = choices  # type: ignore[attr-defined]
+
+    @property
+    def wish(self) -> RestoreWish:
+        chosen = self.cleaned_data
+        hypervisor, _slash, cluster = chosen["place"].partition("/")
+        return RestoreWish(
+            backup_guid=chosen["backup"],
+            hypervisor_guid=hypervisor,
+            cluster_guid=cluster,
+            storage_guid=chosen["storage"],
+            name=chosen["name"],
+        )
+
+    def refuse(self, refused: WishRefused) -> None:
+        self.add_error(self.FIELD_OF.get(refused.field, refused.field) or None, str(refused.user_message))
+
+
+def _places(target: Hypervisor) -> list[tuple[str, str]]:
+    """A manager is chosen by its clusters: its own name is an address, which says nothing to a customer."""
+    clusters = [(f"{target.guid}/{cluster.guid}", cluster.name) for cluster in clusters_of(target)]
+    return clusters or [(target.guid, words.platform(target.platform) if target.is_manager else target.name)]
+
+
+def full_minute(moment: datetime) -> str:
+    return formats.date_format(timezone.localtime(moment), "j M Y, H:i")

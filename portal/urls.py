@@ -2,7 +2,7 @@ from allauth.account.urls import urlpatterns as allauth_urlpatterns
 from django.urls import include, path, register_converter
 
 from portal.access import GuidConverter
-from portal.views import backups, health, home, machines, operations
+from portal.views import backups, health, home, machines, operations, questions, restores
 
 register_converter(GuidConverter, "guid")
 
@@ -27,7 +27,8 @@ tenant_urlpatterns = [
     path("machines/<guid:guid>/", machines.machine_detail, name="machine"),
     path("machines/<guid:guid>/history", machines.machine_history, name="machine-history"),
     path("machines/<guid:guid>/backup/", backups.backup_create, name="backup-create"),
-    path("questions/<uuid:question_id>/", backups.question, name="question"),
+    path("machines/<guid:guid>/restore/", restores.restore_create, name="restore-create"),
+    path("questions/<uuid:question_id>/", questions.question, name="question"),
     path("operations/", operations.operation_list, name="operations"),
     path("operations/<uuid:operation_id>/", operations.operation_detail, name="operation"),
     path("operations/<uuid:operation_id>/cancel/", operations.operation_cancel, name="operation-cancel"),

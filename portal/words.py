@@ -134,6 +134,49 @@ def operation_chip(operation: Operation) -> Chip:
     return WAITING if operation.phase in {"", Operation.Phase.QUEUED} else RUNNING
 
 
+_SENTENCES: dict[str, tuple[Text, Text]] = {
+    # By outcome, submission or phase: for a backup, for a restore.
+    "succeeded": (_("The backup is done."), _("The machine is restored.")),
+    "partial": (_("The backup is done, but something was left out."), _("The machine is restored, with warnings.")),
+    "failed": (_("The backup failed."), _("The restore failed.")),
+    "cancelled": (_("The backup was cancelled."), _("The restore was cancelled.")),
+    "refused": (_("The backup was not started."), _("The restore was not started.")),
+    "missed": (_("The backup missed its window."), _("The restore was not started in time.")),
+    "cancelling": (_("Cancelling: the engine stops at its next safe point."),) * 2,
+    "needs_attention": (_("Your provider has to look at this one."),) * 2,
+    "uncertain": (_("We are making sure that it was started once."),) * 2,
+    "waiting": (_("Waiting to be started."),) * 2,
+    "queued": (_("Waiting in line."),) * 2,
+    "exporting": (_("Reading the machine."),) * 2,
+    "between": (_("Storing the backup."),) * 2,
+    "storing": (_("Storing the backup."),) * 2,
+    "restoring": (_("Fetching the backup."),) * 2,
+    "importing": (_("Creating the machine."),) * 2,
+    "checking": (_("Checking the result."),) * 2,
+}
+
+
+def operation_sentence(operation: Operation) -> Text:
+    """How it stands, in one sentence."""
+    if operation.phase == Operation.Phase.QUEUED and operation.place_in_line and not operation.is_cancelling:
+        return _("Place %(place)d in the queue.") % {"place": operation.place_in_line}
+    submission = operation.submission
+    if operation.is_finished:
+        key = operation.outcome
+    elif operation.is_cancelling:
+        key = "cancelling"
+    elif submission in {"needs_attention", "uncertain"}:
+        key = submission
+    else:
+        key = "waiting" if submission in {"pending", "sending"} else operation.phase or "queued"
+    return _SENTENCES[key][operation.kind == Operation.Kind.RESTORE]
+
+
+def operation_title(operation: Operation) -> str:
+    titles = {Operation.Kind.RESTORE: _("Restore of %(name)s"), Operation.Kind.BACKUP: _("Backup of %(name)s")}
+    return titles[Operation.Kind(operation.kind)] % {"name": operation.machine.name}
+
+
 def failure_reason(status_info: str) -> Text:
     """A sentence for the customer out of upstream's text, of which nothing is shown itself."""
     return next((text for pattern, text in _REASONS if re.search(pattern, status_info, re.IGNORECASE)), _SOME_REASON)

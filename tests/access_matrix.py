@@ -50,6 +50,10 @@ MATRIX: dict[str, dict[str, Row]] = {
     "machine": page(in_the_tenant(200)),
     "machine-history": page(in_the_tenant(200)),
     "backup-create": {"GET": in_the_tenant(200, viewer=403), "POST": in_the_tenant(422, viewer=403)},
+    "restore-create": {
+        "GET": in_the_tenant(200, viewer=403, member=403),
+        "POST": in_the_tenant(422, viewer=403, member=403),
+    },
     "question": page(in_the_tenant(200, viewer=403)) | {"POST": in_the_tenant(405)},
     "operations": page(in_the_tenant(200)),
     "operation": page(in_the_tenant(200)),

@@ -144,14 +144,14 @@ def machine_of(tenant: Tenant | None, guid: str = "vm-1") -> Machine:
 def operation_on(machine: Machine, **fields: object) -> Operation:
     now = timezone.now()
     request = {"backup_type": "FULL", "destination_guid": "store-1", "priority": 50}
-    return Operation.across_tenants.create(
-        tenant=machine.tenant,
-        kind=Operation.Kind.BACKUP,
-        machine=machine,
-        subject_guid=machine.guid,
-        request=request,
-        marker_ws_ms=int(now.timestamp() * 1000),
-        marker_we_ms=int((now + timedelta(hours=6)).timestamp() * 1000),
-        deadline_at=now + timedelta(hours=5),
-        **fields,
-    )
+    usual: dict[str, object] = {
+        "tenant": machine.tenant,
+        "kind": Operation.Kind.BACKUP,
+        "machine": machine,
+        "subject_guid": machine.guid,
+        "request": request,
+        "marker_ws_ms": int(now.timestamp() * 1000),
+        "marker_we_ms": int((now + timedelta(hours=6)).timestamp() * 1000),
+        "deadline_at": now + timedelta(hours=5),
+    }
+    return Operation.across_tenants.create(**{**usual, **fields})

@@ -55,7 +55,7 @@ def addresses(sunflower: Tenant, machine: Machine) -> dict[str, str]:
         "operation-cancel": {"operation_id": operation.pk},
         "account_reset_password_from_key": {"uidb36": "1", "key": "unknown"},
     }
-    for name in ("machine", "machine-history", "backup-create"):
+    for name in ("machine", "machine-history", "backup-create", "restore-create"):
         arguments[name] = {"guid": machine.guid}
     for name in _names_below_a_tenant():
         arguments.setdefault(name, {})["tenant"] = "sunflower"
@@ -99,7 +99,7 @@ def test_everybody_gets_what_is_theirs(
 GUIDS = ["vm-9", "unknown", "VM-1", "vm-1%20", "vm-1%00", "..%2Ftasks", "a" * 65, "vm-1'--"]
 
 
-@pytest.mark.parametrize("page", ["", "history", "backup/"])
+@pytest.mark.parametrize("page", ["", "history", "backup/", "restore/"])
 @pytest.mark.parametrize("guid", GUIDS)
 def test_foreign_unknown_and_malformed_machines_look_alike(
     guid: str, page: str, cast: dict[str, User | None], machine: Machine, pine: Tenant, as_web: Browser

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.errors import UpstreamError
+from vprotect_bridge.client.types import Listing
 from vprotect_bridge.models import Question
 
 logger = logging.getLogger(__name__)
@@ -27,7 +29,7 @@ def answer_questions(api: VProtect) -> int:
     answered = 0
     for question in open_questions.select_related("machine"):
         try:
-            answer, failed = _usable_destinations(api, question)
+            answer, failed = _ask(api, question)
         except UpstreamError as error:
             logger.warning("question %s: %s", question.pk, error)
             if not error.was_answered:
@@ -37,8 +39,12 @@ def answer_questions(api: VProtect) -> int:
     return answered
 
 
-def _usable_destinations(api: VProtect, question: Question) -> tuple[dict[str, list[str]], bool]:
-    listing = api.usable_destinations([question.machine.guid])
+def _ask(api: VProtect, question: Question) -> tuple[dict[str, list[str]], bool]:
+    listing: Listing[Any]
+    if question.kind == Question.Kind.RESTORE_TARGETS:
+        listing = api.list_hypervisors(backup_to_be_restored=question.backup_guid)
+    else:
+        listing = api.usable_destinations([question.machine.guid])
     return {"guids": [row.guid for row in listing.items]}, not listing.complete
 
 

@@ -185,13 +185,13 @@ def audit(
     )
 
 
-def ask_for_usable_destinations(membership: Membership, machine: Machine) -> Question:
-    """The newest question of this kind about the machine if it is fresh, else a new one that a worker answers."""
-    kind = Question.Kind.USABLE_DESTINATIONS
+def ask(membership: Membership, machine: Machine, kind: str, backup_guid: str = "") -> Question:
+    """The newest question of this kind if it is fresh, else a new one that a worker answers."""
     since = timezone.now() - AN_ANSWER_IS_FRESH_FOR
-    fresh = Question.objects.filter(machine=machine, kind=kind, asked_at__gte=since, failed=False)
+    same = Question.objects.filter(machine=machine, kind=kind, backup_guid=backup_guid)
+    fresh = same.filter(asked_at__gte=since, failed=False)
     if question := fresh.order_by("-asked_at").first():
         return question
-    question = Question.objects.create(tenant=membership.tenant, machine=machine, kind=kind)
+    question = Question.objects.create(tenant=membership.tenant, machine=machine, kind=kind, backup_guid=backup_guid)
     transaction.on_commit(ring_answer, robust=True)
     return question

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from portal import words
 from portal.words import Chip
 from vprotect_bridge.models import Backup, Machine, Operation
+from vprotect_bridge.restoring import RESTORABLE
 
 register = template.Library()
 
@@ -90,3 +91,20 @@ def backup_type(name: str) -> str:
 @register.filter
 def failure_reason(backup: Backup) -> str:
     return str(words.failure_reason(backup.status_info))
+
+
+@register.filter
+def sentence(operation: Operation) -> str:
+    return str(words.operation_sentence(operation))
+
+
+@register.filter
+def title(operation: Operation) -> str:
+    return words.operation_title(operation)
+
+
+@register.filter
+def is_restorable(backup: Backup) -> bool:
+    """A good one, with a copy present where the server tells of copies."""
+    copies = [copy["status"] for copy in backup.destinations]
+    return backup.status in RESTORABLE and (not copies or "PRESENT" in copies)

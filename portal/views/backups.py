@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -12,14 +12,14 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods
 
 from portal import access
 from portal.forms import BackupForm
 from tenants.middleware import TenantRequest
 from tenants.models import Role
 from vprotect_bridge.models import Destination, Machine, Question
-from vprotect_bridge.services import WishRefused, ask_for_usable_destinations, open_backup, request_backup
+from vprotect_bridge.services import WishRefused, ask, open_backup, request_backup
 
 DEFAULT_WINDOW = timedelta(hours=6)
 PATIENCE = timedelta(seconds=10)
@@ -37,11 +37,13 @@ def backup_create(request: TenantRequest, tenant: str, guid: str) -> HttpRespons
     form = _form(request, machine, destinations)
     if request.method == "POST" and form.is_valid() and (response := _keep(request, machine, form)):
         return response
-    question = ask_for_usable_destinations(request.membership, machine) if machine.exists and destinations else None
+    question = None
+    if machine.exists and destinations:
+        question = ask(request.membership, machine, Question.Kind.USABLE_DESTINATIONS)
     context = {
         "machine": machine,
         "form": form,
-        **_destination_context(question, destinations, form["destination"].value()),
+        **destination_context(question, destinations, form["destination"].value()),
     }
     return render(request, "portal/backup.html", context, status=422 if form.errors else 200)
 
@@ -72,20 +74,7 @@ def _keep(request: TenantRequest, machine: Machine, form: BackupForm) -> HttpRes
     return redirect("operation", request.tenant.slug, operation.pk)
 
 
-@require_safe
-@never_cache
-@access.needs(Role.MEMBER)
-def question(request: TenantRequest, tenant: str, question_id: UUID) -> HttpResponse:
-    """The choice of destinations, once it is known which of them work for the machine. 204 = not yet."""
-    asked = access.question_for(request, question_id)
-    destinations = list(access.granted_destinations())
-    context = _destination_context(asked, destinations, request.GET.get("destination", ""))
-    if context["is_asking"]:
-        return HttpResponse(status=204)
-    return render(request, "portal/partials/destinations.html", context)
-
-
-def _destination_context(question: Question | None, granted: list[Destination], chosen: str) -> dict[str, Any]:
+def destination_context(question: Question | None, granted: list[Destination], chosen: str) -> dict[str, Any]:
     """What to offer: all that is granted until the answer is there, and when there will be none."""
     usable = question.answer["guids"] if question and question.answer and not question.failed else None
     offered = granted if usable is None else [d for d in granted if d.guid in usable]

@@ -18,6 +18,7 @@ from portal.views.operations import operation_context
 from tenants.middleware import TenantRequest
 from tenants.models import Role
 from vprotect_bridge.models import Backup, Machine, Operation, Protection
+from vprotect_bridge.restore_wishes import restore_points
 from vprotect_bridge.services import open_backup
 
 PAGE_SIZE = 25
@@ -101,14 +102,15 @@ def _page_of(named: QuerySet[Machine], chosen: dict[str, Any], page: int) -> Que
 def machine_detail(request: TenantRequest, tenant: str, guid: str) -> HttpResponse:
     machine = access.machine_for(request, guid)
     _want_fresh(machine)
-    operation = open_backup(machine)
+    running = list(Operation.objects.filter(machine=machine, outcome=Operation.Outcome.OPEN).order_by("kind"))
+    backup = next((operation for operation in running if operation.kind == Operation.Kind.BACKUP), None)
     context = {
         "machine": machine,
         "chip": words.protection_chip(machine),
-        "operation": operation,
-        "why_not": _why_no_backup(request, machine, operation),
-        **(operation_context(operation) if operation else {}),
-        **_history(request, machine, operation),
+        "running": [operation_context(operation) for operation in running],
+        "why_not": _why_no_backup(request, machine, backup),
+        "has_restore_points": restore_points(machine).exists(),
+        **_history(request, machine, backup),
     }
     return render(request, "portal/machine.html", context)
 
@@ -159,6 +161,7 @@ def _history(request: TenantRequest, machine: Machine, operation: Operation | No
         "newer_page": page - 1 if page > 1 else None,
         "older_page": page + 1 if len(rows) > HISTORY_SIZE else None,
         "history_page": page,
+        "may_restore": request.membership.may(Role.RESTORER),
         # News is to come while a backup runs or a worker was asked to look.
         "is_live": operation is not None or machine.backups_wanted_at is not None,
         "seen": str(int(machine.backups_at.timestamp() * 1000)) if machine.backups_at else "never",

@@ -16,12 +16,25 @@ from django.views.decorators.http import require_POST, require_safe
 from portal import access, words
 from tenants.middleware import TenantRequest
 from tenants.models import Role
-from vprotect_bridge.models import Backup, Destination, Operation
+from vprotect_bridge.models import Backup, Destination, Machine, Operation
 from vprotect_bridge.services import request_cancel
 
 PAGE_SIZE = 25
 Phase = Operation.Phase
-STEPS = (Phase.QUEUED, Phase.EXPORTING, Phase.STORING)
+STEPS = {
+    Operation.Kind.BACKUP: (Phase.QUEUED, Phase.EXPORTING, Phase.STORING),
+    Operation.Kind.RESTORE: (Phase.QUEUED, Phase.RESTORING, Phase.IMPORTING),
+}
+# How many steps are behind in each phase.
+STEPS_DONE = {
+    Phase.QUEUED: 0,
+    Phase.EXPORTING: 1,
+    Phase.RESTORING: 1,
+    Phase.BETWEEN: 2,
+    Phase.STORING: 2,
+    Phase.IMPORTING: 2,
+    Phase.CHECKING: 3,
+}
 
 
 @require_safe
@@ -51,6 +64,7 @@ def operation_detail(request: TenantRequest, tenant: str, operation_id: UUID) ->
         **operation_context(operation),
         "destination": destination,
         "window_end": window_end,
+        "backup_at": parse_datetime(operation.request.get("backup_at", "")),
         "may_cancel": request.membership.may(Role.MEMBER),
     }
     return render(request, "portal/operation.html", context)
@@ -85,23 +99,32 @@ def operation_context(operation: Operation) -> dict[str, Any]:
         "steps": _steps(operation),
         "reason": _reason(operation),
         "made_instead": bool(operation.made_type) and operation.made_type != operation.request.get("backup_type"),
+        "restored": _restored(operation),
     }
+
+
+def _restored(operation: Operation) -> Machine | None:
+    """The new machine, once the inventory has it."""
+    if not (operation.is_finished and operation.restored_guid):
+        return None
+    return Machine.objects.filter(guid=operation.restored_guid).first()
 
 
 def _steps(operation: Operation) -> list[dict[str, Any]]:
     """done, now or to come, for each step of the story."""
-    reached = {Phase.QUEUED: 0, Phase.EXPORTING: 1, Phase.BETWEEN: 2, Phase.STORING: 2, Phase.CHECKING: 3}
+    steps = STEPS[Operation.Kind(operation.kind)]
     is_good = operation.outcome in {Operation.Outcome.SUCCEEDED, Operation.Outcome.PARTIAL}
-    place = len(STEPS) if is_good else reached.get(Phase(operation.phase), 0)
+    place = len(steps) if is_good else STEPS_DONE.get(Phase(operation.phase), 0)
     if operation.is_finished and not is_good:
         return []
-    states = ["done" if step < place else "now" if step == place else "to-come" for step in range(len(STEPS))]
-    return [{"label": phase.label, "state": state} for phase, state in zip(STEPS, states, strict=True)]
+    states = ["done" if step < place else "now" if step == place else "to-come" for step in range(len(steps))]
+    return [{"label": phase.label, "state": state} for phase, state in zip(steps, states, strict=True)]
 
 
 def _reason(operation: Operation) -> words.Text:
     """Why it ended badly, in words; upstream's own text is never shown."""
-    if operation.user_message or operation.outcome != Operation.Outcome.FAILED:
+    is_failed_backup = operation.outcome == Operation.Outcome.FAILED and operation.kind == Operation.Kind.BACKUP
+    if operation.user_message or not is_failed_backup:
         return operation.user_message
     backup = Backup.objects.filter(guid=operation.backup_guid).first() if operation.backup_guid else None
     return words.failure_reason(backup.status_info if backup else "")

@@ -190,11 +190,13 @@ class Question(models.Model):
 
     class Kind(models.TextChoices):
         USABLE_DESTINATIONS = "usable_destinations", "destinations usable for a machine"
+        RESTORE_TARGETS = "restore_targets", "where a backup can be restored"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
     kind = models.CharField(max_length=30, choices=Kind)
     machine = models.ForeignKey(Machine, models.CASCADE, related_name="+")
+    backup_guid = models.CharField(max_length=64, blank=True)
     asked_at = models.DateTimeField(default=timezone.now)
     answered_at = models.DateTimeField(null=True)
     answer = models.JSONField(null=True)
