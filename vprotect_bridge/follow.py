@@ -14,6 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from tenants.models import Claim
 from vprotect_bridge import restoring
@@ -345,7 +346,7 @@ def _watch_for_double(console: Console, operation: Operation) -> None:
     with transaction.atomic():
         moved = Operation.across_tenants.filter(pk=operation.pk, submission=Submission.ACCEPTED).update(
             submission=Submission.NEEDS_ATTENTION,
-            user_message="This was started twice. Nothing is lost; the operator has been told.",
+            user_message=_("This was started twice. Nothing is lost; the operator has been told."),
         )
         if moved:
             _note(operation, Submission.ACCEPTED, Submission.NEEDS_ATTENTION, f"double: {guids}")

@@ -6,6 +6,8 @@ backup, by not having been there before, and by its restore job. It is never sen
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_noop as _
+
 from tenants.models import Grant, Membership, Role
 from vprotect_bridge.client.api import RestoreRequest, VProtect
 from vprotect_bridge.client.types import RestoreJob, Task
@@ -21,13 +23,13 @@ def refusal(operation: Operation) -> str:
     membership = Membership.objects.filter(user=operation.created_by_id, tenant=tenant_id).first()
     in_scope = membership and (membership.machine_guids is None or operation.subject_guid in membership.machine_guids)
     if not operation.tenant.is_active or not membership or not in_scope or not membership.may(Role.RESTORER):
-        return "The person who asked for it may not restore this machine any more."
+        return _("The person who asked for it may not restore this machine any more.")
     backup = Backup.across_tenants.filter(guid=request["backup_guid"], tenant=tenant_id, vanished_at=None).first()
     if backup is None or backup.status not in RESTORABLE:
-        return "This backup cannot be restored any more."
+        return _("This backup cannot be restored any more.")
     granted = set(Grant.across_tenants.filter(tenant=tenant_id).values_list("kind", "guid"))
     if not {(kind, guid) for kind, guid in request["grants"]} <= granted:
-        return "The place where it was to be restored is not available to you any more."
+        return _("The place where it was to be restored is not available to you any more.")
     return ""
 
 

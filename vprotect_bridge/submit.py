@@ -18,6 +18,7 @@ from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from tenants.correlation import correlation_id
 from tenants.models import Grant, Membership, Role
@@ -233,18 +234,18 @@ def no_longer_allowed(operation: Operation) -> str:
         return restoring.refusal(operation)
     machine, request = operation.machine, operation.request
     if not operation.tenant.is_active or machine.tenant_id != operation.tenant_id:
-        return "This machine is not yours any more."
+        return _("This machine is not yours any more.")
     if not machine.exists:
-        return "This machine no longer exists on its platform."
+        return _("This machine no longer exists on its platform.")
     membership = Membership.objects.filter(user=operation.created_by_id, tenant=operation.tenant_id).first()
     in_scope = membership and (membership.machine_guids is None or machine.guid in membership.machine_guids)
     if not membership or not in_scope or not membership.may(Role.MEMBER):
-        return "The person who asked for it may not back up this machine any more."
+        return _("The person who asked for it may not back up this machine any more.")
     granted = Grant.across_tenants.filter(
         tenant=operation.tenant_id, kind=Grant.Kind.DESTINATION, guid=request["destination_guid"]
     )
     if not granted.exists():
-        return "The destination is not available to you any more."
+        return _("The destination is not available to you any more.")
     return ""
 
 
@@ -291,7 +292,7 @@ def record(session: OperationSession, operation: Operation, answer: Task | Upstr
                 _learn_fidelity(answer, operation)
             session.move(operation, Submission.ACCEPTED, detail="made", **_tied_to(answer))
         case Rejected():
-            sentence = "The backup system refused this. Nothing was started."
+            sentence = _("The backup system refused this. Nothing was started.")
             session.move(operation, Submission.REJECTED, detail=str(answer), **_finished(Outcome.REFUSED, sentence))
         case NotSent() | Unauthorized() | TooManyRequests() | LoginPaused() | BadCredentials():
             defer(session, operation, answer)
@@ -373,7 +374,7 @@ def _send_again_or_ask(session: OperationSession, operation: Operation) -> None:
             operation,
             Submission.NEEDS_ATTENTION,
             detail="absent, and not to be repeated by itself",
-            user_message="We could not find out whether this was started. The operator has been told.",
+            user_message=_("We could not find out whether this was started. The operator has been told."),
         )
 
 
@@ -394,7 +395,7 @@ def _raise_alarm(session: OperationSession, operation: Operation, sight: Sight) 
         operation,
         Submission.NEEDS_ATTENTION,
         detail=f"double: {guids}",
-        user_message="This was started twice. Nothing is lost; the operator has been told.",
+        user_message=_("This was started twice. Nothing is lost; the operator has been told."),
     )
 
 
@@ -415,13 +416,13 @@ def _look_again_later(session: OperationSession, operation: Operation, why: str)
 
 
 def _expire(session: OperationSession, operation: Operation) -> None:
-    sentence = "Its window ended before it could be started. Nothing was started."
+    sentence = _("Its window ended before it could be started. Nothing was started.")
     session.move(operation, Submission.EXPIRED, detail="deadline", **_finished(Outcome.MISSED, sentence))
 
 
 def _cancel(session: OperationSession, operation: Operation) -> None:
     """Free, since nothing was sent, or what was sent is proved not to be there."""
-    sentence = "It was cancelled before it was started."
+    sentence = _("It was cancelled before it was started.")
     session.move(operation, Submission.CANCELLED, detail="asked for", **_finished(Outcome.CANCELLED, sentence))
 
 

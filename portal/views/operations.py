@@ -125,7 +125,8 @@ def _reason(operation: Operation) -> words.Text:
     """Why it ended badly, in words; upstream's own text is never shown."""
     is_failed_backup = operation.outcome == Operation.Outcome.FAILED and operation.kind == Operation.Kind.BACKUP
     if operation.user_message or not is_failed_backup:
-        return operation.user_message
+        # Workers keep the sentence in English; here it is in the reader's language.
+        return _(operation.user_message) if operation.user_message else ""
     backup = Backup.objects.filter(guid=operation.backup_guid).first() if operation.backup_guid else None
     return words.failure_reason(backup.status_info if backup else "")
 
