@@ -124,7 +124,7 @@ class Person:
     def post(self, path: str, form: dict[str, str]) -> requests.Response:
         """Fills in the page's form as it is offered, with these fields changed."""
         page = self.get(path).text
-        hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page))
+        hidden = _hidden(page)
         offered = re.findall(r'name="(window_end|priority)" value="([^"]*)"', page)
         destination = re.findall(r'<option value="([\w-]+)" selected>', page)
         usual = hidden | dict(offered) | ({"destination": destination[0]} if destination else {})
@@ -136,6 +136,27 @@ class Person:
         """Returns the id of the operation whose page opens."""
         answer = self.post(f"/t/aurora-books/machines/{machine_guid}/backup/", {"backup_type": "FULL"})
         return answer.url.rstrip("/").rpartition("/")[2]
+
+    def restore(self, machine_guid: str, name: str) -> str:
+        """Chooses the newest point and the first place, reads what will happen and confirms; returns the operation."""
+        path = f"/t/aurora-books/machines/{machine_guid}/restore/"
+        page = until(lambda: 'name="backup"' in (text := self.get(path).text) and text)
+        form = {"name": name, "csrfmiddlewaretoken": _hidden(page)["csrfmiddlewaretoken"]}
+        for field in ("backup", "place", "storage"):
+            options = re.findall(
+                r'<option value="([^"]*)"', page.partition(f'name="{field}"')[2].partition("</select>")[0]
+            )
+            form[field] = options[0] if options else ""
+        url = self._stack.programs.portal_url + path
+        review = self._http.post(url, {**form, "client_key": _hidden(page)["client_key"]}, timeout=10)
+        assert "This will happen" in review.text, review.text
+        answer = self._http.post(url, {**_hidden(review.text), "confirmed": "yes"}, timeout=10)
+        assert answer.status_code == 200, answer.text
+        return answer.url.rstrip("/").rpartition("/")[2]
+
+
+def _hidden(page: str) -> dict[str, str]:
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page))
 
 
 def until(what: Callable[[], Any], seconds: float = 40) -> Any:

@@ -123,3 +123,30 @@ def test_a_database_that_restarts_loses_nothing(stack: Stack, member: Person):
     stack.postgres.start()
     row = accepted(stack, operation, 60)
     assert row["task_guid"] and len(stack.tasks_made(machine("edge-cache-03"))) == 1
+
+
+def test_a_restore_goes_from_the_click_to_the_new_machine(stack: Stack):
+    restorer = Person(stack, "restorer@aurora-books.example")
+    operation = restorer.restore(machine("intranet-2019"), "intranet-again")
+    done = until(lambda: (row := stack.operation(operation))["outcome"] and row)
+    assert (done["outcome"], done["progress"], bool(done["restored_guid"])) == ("succeeded", 100, True)
+    claims = stack.rows(
+        "SELECT t.slug FROM tenants_claim c JOIN tenants_tenant t ON t.id = c.tenant_id WHERE c.value = %s",
+        done["restored_guid"],
+    )
+    assert claims == [{"slug": "aurora-books"}]
+
+
+@pytest.mark.parametrize(("when", "made", "ends"), [("after", 1, "accepted"), ("before", 0, "needs_attention")])
+def test_a_restore_whose_worker_is_killed_is_never_sent_twice(when: str, made: int, ends: str, stack: Stack):
+    fault = {"kind": "hang", "path": "/tasks/restore-and-import", "when": when, "seconds": 3}
+    stack.control("POST", "faults", fault)
+    name = {"after": "shop-web-00", "before": "test-runner"}[when]
+    operation = Person(stack, "restorer@aurora-books.example").restore(machine(name), f"{name}-again")
+    until(lambda: stack.operation(operation)["submission"] == "sending")
+    time.sleep(0.5)  # the request is on its way
+    stack.kill("worker")
+    stack.start_again("worker")
+    until(lambda: stack.operation(operation)["submission"] == ends, 60)
+    tasks = stack.control("GET", "ledger/tasks")
+    assert len([task for task in tasks if task["vm"] == machine(name) and task["type"] == "RESTORE"]) == made
