@@ -32,6 +32,14 @@ demo-reset: .venv/ready ## forget the demo's data
 test: .venv/ready ## run every test
 	$(BIN)/python -m pytest -n 2
 
+.PHONY: faults
+faults: .venv/ready ## try every single fault: killed anywhere, answered anyhow, with real processes too
+	$(BIN)/python -m pytest -n 2 -q tests/faults tests/end_to_end/test_faults.py
+
+.PHONY: faults-all
+faults-all: .venv/ready ## try all pairs of faults as well (an hour or so)
+	FAULTS=all $(BIN)/python -m pytest -n 2 -q tests/faults tests/end_to_end/test_faults.py
+
 .PHONY: lint
 lint: .venv/ready ## check style, types, imports, migrations and production settings
 	$(BIN)/ruff check .
