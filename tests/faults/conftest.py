@@ -33,6 +33,7 @@ class World:
     api: VProtect
     simulator: SimulatorServer
     operation: Operation
+    destination: str = PRIMARY
 
     def tasks_made(self) -> int:
         return len([task for task in self.simulator.control.made_tasks() if task["type"] == "EXPORT"])
