@@ -18,16 +18,30 @@
   });
   // The back button shows the form as it was: it can be sent again, and means the same wish.
   addEventListener("pageshow", () => {
-    document.querySelectorAll("[data-submit-once]").forEach((form) => delete form.dataset.sent);
+    document.querySelectorAll("[data-submit-once]").forEach((form) => {
+      delete form.dataset.sent;
+      form.querySelectorAll("button").forEach((button) => button.removeAttribute("aria-busy"));
+    });
   });
 
   const lost = document.getElementById("connection-lost");
   const say = (isLost) => () => { if (lost) lost.hidden = !isLost; };
   for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) body.addEventListener(name, say(true));
-  body.addEventListener("htmx:afterOnLoad", say(false));
+  // Not afterOnLoad: it comes after a 503 too.
+  body.addEventListener("htmx:afterRequest", (event) => { if (event.detail.successful) say(false)(); });
+
+  // As a GET, also where the page is the answer to a form.
+  const openAgain = () => location.replace(location.pathname + location.search);
   body.addEventListener("htmx:responseError", (event) => {
-    // Signed out, or not allowed any more: the page itself says it best.
-    if ([401, 403, 404].includes(event.detail.xhr.status)) location.reload();
+    // Not allowed any more: the page itself says it best.
+    if ([401, 403, 404].includes(event.detail.xhr.status)) openAgain();
+  });
+  body.addEventListener("htmx:beforeSwap", (event) => {
+    // Signed out meanwhile: the login was sent in place of the part that was asked for.
+    const { xhr, requestConfig } = event.detail;
+    if (new URL(xhr.responseURL).pathname === new URL(requestConfig.path, location.href).pathname) return;
+    event.detail.shouldSwap = false;
+    openAgain();
   });
 
   document.querySelectorAll("[data-submit-on-change]").forEach((field) => {
@@ -50,7 +64,9 @@
     button.addEventListener("click", () => {
       const root = document.documentElement;
       root.dataset.bsTheme = root.dataset.bsTheme === "dark" ? "light" : "dark";
-      localStorage.setItem("theme", root.dataset.bsTheme);
+      try {
+        localStorage.setItem("theme", root.dataset.bsTheme);
+      } catch { /* Storage is refused: it holds for this page. */ }
     });
   });
 })();

@@ -2,7 +2,10 @@
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const apply = () => {
-    const chosen = localStorage.getItem("theme");
+    let chosen = null;
+    try {
+      chosen = localStorage.getItem("theme");
+    } catch { /* Storage is refused: the system's setting decides. */ }
     document.documentElement.dataset.bsTheme = chosen || (dark.matches ? "dark" : "light");
   };
   dark.addEventListener("change", apply);
