@@ -5,16 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core import mail
 from django.template.loader import render_to_string
 from django.test import Client
+from django.urls import reverse
 
+from portal.urls import ACCOUNT_PAGES
 from tenants.models import User
 
 ROOT = Path(settings.BASE_DIR)
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
+
+
+STYLES = (ROOT / "static" / "css" / "portal.css").read_text()
+AA_TEXT, AA_CONTROL = 4.5, 3.0
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
@@ -46,6 +54,63 @@ def test_the_policy_allows_our_own_files_only(client: Client, db: None):
 
 def test_pages_are_not_kept_by_anybody(as_web: Callable[[User], Client], owner: User):
     assert "no-store" in as_web(owner).get("/t/sunflower/machines/")["Cache-Control"]
+
+
+@pytest.mark.parametrize("name", sorted(ACCOUNT_PAGES - {"account_signup", "account_login"}))
+def test_every_page_of_an_account_is_in_our_words(name: str, as_web: Callable[[User], Client], owner: User):
+    key = {"uidb36": "1", "key": "x"} if name == "account_reset_password_from_key" else {}
+    _is_ours(as_web(owner).get(reverse(name, kwargs=key)))
+
+
+@pytest.mark.parametrize("name", ["account_signup", "account_login"])
+def test_every_page_before_signing_in_is_in_our_words(name: str, client: Client, db: None):
+    _is_ours(client.get(reverse(name)))
+
+
+def _is_ours(page: Any) -> None:
+    assert page.status_code == 200
+    assert Path(page.templates[0].origin.name).is_relative_to(ROOT / "templates")
+
+
+def test_a_link_for_a_new_password_works_once(client: Client, owner: User):
+    client.post("/accounts/password/reset/", {"email": owner.email})
+    (link,) = re.findall(r"/accounts/password/reset/key/\S+", str(mail.outbox[0].body))
+    form = client.get(link, follow=True)
+    password = {"password1": "another password for tests", "password2": "another password for tests"}
+    changed = client.post(form.request["PATH_INFO"], password, follow=True)
+    assert "Your password is changed" in changed.content.decode()
+    assert client.login(username=owner.email, password="another password for tests")
+    assert "This link no longer works" in Client().get(link, follow=True).content.decode()
+
+
+def test_an_unknown_address_is_not_invited_to_sign_up(client: Client, db: None):
+    known = client.post("/accounts/password/reset/", {"email": "nobody@sunflower.example"}, follow=True)
+    assert "Look into your e-mail" in known.content.decode()
+    assert "There is no account with this address" in mail.outbox[0].body
+    assert "signup" not in mail.outbox[0].body
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_colours_can_be_told_apart(theme: str):
+    (block,) = re.findall(rf'\[data-bs-theme="{theme}"\] {{(.*?)\n}}', STYLES, re.DOTALL)
+    colour = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
+    texts = [(ink, ground) for ink in ("ink", "ink-soft", "accent") for ground in ("paper", "card")]
+    texts += [("ink-soft", "accent-soft"), ("accent-strong", "accent-soft"), ("on-accent", "accent")]
+    texts += [(tone, f"{tone}-soft") for tone in ("good", "warn", "bad", "info", "plain")] + [("bad", "card")]
+    assert [pair for pair in texts if _contrast(*(colour[one] for one in pair)) < AA_TEXT] == []
+    assert _contrast(colour["field-line"], colour["card"]) >= AA_CONTROL
+
+
+def _contrast(one: str, other: str) -> float:
+    """By WCAG 2: from 1 (the same) to 21 (black on white)."""
+    darker, lighter = sorted(map(_luminance, (one, other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 @pytest.mark.parametrize("template", ["400.html", "500.html"])
