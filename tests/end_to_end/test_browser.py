@@ -65,7 +65,7 @@ def test_a_person_backs_up_a_machine_and_watches_it_finish(open_page: Any, stack
     page.get_by_label("Search by name").fill("datei")
     page.get_by_label("Search by name").press("Enter")
     page.get_by_role("link", name="büro-datei_server").click()
-    before = page.locator("#history tbody tr").count()
+    expect(page.locator("#history tbody tr")).not_to_have_count(0)
     page.get_by_role("link", name="Back up now").click()
     expect(page.get_by_text("These are the destinations that this machine can use.")).to_be_visible()
     expect(page.get_by_label("Destination").locator("option")).to_have_count(2)
@@ -85,7 +85,6 @@ def test_a_person_backs_up_a_machine_and_watches_it_finish(open_page: Any, stack
     expect(machine_page.locator("#history tbody tr").first.get_by_text("Succeeded")).to_be_visible(timeout=15_000)
     expect(machine_page.get_by_role("link", name="Back up now")).to_be_visible()
     assert machine_page.evaluate("window.neverReloaded")
-    assert before > 0
 
 
 def test_the_same_without_script(open_page: Any, stack: Stack):
