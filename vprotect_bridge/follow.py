@@ -50,6 +50,11 @@ PHASE_OF_TASK = {
     ("IMPORT", "QUEUED"): Phase.RESTORING,
     ("IMPORT", "RUNNING"): Phase.IMPORTING,
 }
+OUTCOME_OF_IMPORT = {
+    "FINISHED": Outcome.SUCCEEDED,
+    "FAILED": Outcome.FAILED,
+    "CANCELLED": Outcome.CANCELLED,
+}
 MOST_FAILURES = 3
 GIVE_UP_AFTER = timedelta(hours=24)
 DOUBLES_MAY_COME_FOR = timedelta(hours=1)
@@ -226,18 +231,28 @@ def _end_of_restore(api: VProtect, operation: Operation, task: Task | None) -> t
     """By the restore job; where a server has none, by the tasks."""
     jobs = api.list_restore_jobs(protected_entity=operation.subject_guid)
     job = restoring.find_job(operation, jobs.items)
-    outcome = OUTCOME_OF_STATUS.get(job.status) if job else _outcome_without_trace(operation, task)
-    restored = job.dst_protected_entity if job else None
+    imported = None if job else _import_task(api, operation)
+    if job:
+        outcome, restored = OUTCOME_OF_STATUS.get(job.status), job.dst_protected_entity
+    else:
+        outcome = OUTCOME_OF_IMPORT.get(imported.state) if imported else _outcome_without_trace(operation, task)
+        restored = imported.dst_protected_entity if imported else None
     changes: dict[str, Any] = {
         "restore_job_guid": job.guid if job else operation.restore_job_guid,
         "restored_guid": restored.guid if restored else operation.restored_guid,
     }
     if outcome is None:
-        is_before_import = operation.phase in {Phase.QUEUED, Phase.RESTORING} and job is not None
+        is_before_import = operation.phase in {Phase.QUEUED, Phase.RESTORING} and (job or task) is not None
         return None, {**changes, "phase": Phase.RESTORING if is_before_import else Phase.CHECKING}
     if outcome == Outcome.SUCCEEDED:
         _claim_restored(operation, changes["restored_guid"])
     return outcome, changes
+
+
+def _import_task(api: VProtect, operation: Operation) -> Task | None:
+    """The second task of this restore, also when it has ended; it decides where a server has no restore jobs."""
+    listing = api.list_tasks(protected_entity=operation.subject_guid, type="IMPORT")
+    return next((task for task in listing.items if _belongs(task, operation)), None)
 
 
 def _claim_restored(operation: Operation, guid: str) -> None:

@@ -242,6 +242,8 @@ class Api:
         return self._list(call, [row for row in rows.values() if not values or row["_target"] in values])
 
     def list_restore_jobs(self, call: Call) -> Reply:
+        if not self.state.settings.has_restore_jobs:
+            raise Refused(404, "Not found")
         rows = list(self.state.restore_jobs.values())
         if values := self._filter_values(call, ("protected-entity",)):
             rows = [row for row in rows if row["protectedEntity"]["guid"] in values]

@@ -31,6 +31,7 @@ class Settings:
     task_retention: float = 24 * 3600
     incremental_without_schedule: str = "full"
     absent_machine: str = "fail"
+    has_restore_jobs: bool = True
     queue_seconds: float = 20
     gap_seconds: float = 15
 

@@ -133,6 +133,31 @@ def test_a_failing_task_ends_it_and_claims_nothing(
     assert operation.outcome == "failed" and Claim.across_tenants.count() == claims
 
 
+def test_a_server_without_restore_jobs_tells_by_its_tasks(
+    api: VProtect, simulator: SimulatorServer, tenant: Tenant, restorer: Membership
+):
+    simulator.control.change_settings(has_restore_jobs=False)
+    operation = ask(restorer)
+    protocol.submit(api)
+    seen = [look(api, simulator, operation, seconds) for seconds in (60, 135, 40, 300)]
+    assert [step.phase for step in seen] == ["restoring", "restoring", "importing", ""]
+    assert (seen[-1].outcome, bool(seen[-1].restored_guid)) == ("succeeded", True)
+    assert Claim.across_tenants.filter(value=seen[-1].restored_guid, tenant=tenant).exists()
+
+
+@pytest.mark.parametrize("kind", ["RESTORE", "IMPORT"])
+def test_a_server_without_restore_jobs_tells_of_failures_too(
+    kind: str, api: VProtect, simulator: SimulatorServer, restorer: Membership
+):
+    simulator.control.change_settings(has_restore_jobs=False)
+    simulator.control.change_machine(WEB, {"_behaviour": {kind: "fail"}})
+    operation = ask(restorer)
+    protocol.submit(api)
+    for _ in range(3):
+        operation = look(api, simulator, operation, 400)
+    assert operation.outcome == "failed"
+
+
 def test_an_import_that_never_appears_is_being_checked(api: VProtect, simulator: SimulatorServer, restorer: Membership):
     simulator.control.change_settings(gap_seconds=10**6)
     operation = ask(restorer)

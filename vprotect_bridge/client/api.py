@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from vprotect_bridge.client.dialects import DIALECTS, ExportRequest, RestoreRequest
-from vprotect_bridge.client.errors import BadAnswer
+from vprotect_bridge.client.errors import BadAnswer, NotFound
 from vprotect_bridge.client.transport import Transport
 from vprotect_bridge.client.types import (
     GUID,
@@ -155,8 +155,11 @@ class VProtect:
         return self._pages("/hypervisor-storages", _of(hypervisor), Storage.from_json)
 
     def list_restore_jobs(self, *, protected_entity: str) -> Listing[RestoreJob]:
-        """The restores of a machine (API reference, 9), filtered again by us."""
-        listing = self._pages("/restore-jobs", {"protected-entity": protected_entity}, RestoreJob.from_json)
+        """A machine's restores (API reference, 9), filtered again by us; none where the server has no such call."""
+        try:
+            listing = self._pages("/restore-jobs", {"protected-entity": protected_entity}, RestoreJob.from_json)
+        except NotFound:
+            return Listing((), complete=True)
         kept = tuple(job for job in listing.items if _refers(job.protected_entity, protected_entity))
         return Listing(kept, listing.complete, listing.dropped)
 
