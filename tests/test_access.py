@@ -170,6 +170,19 @@ def test_a_limited_member_sees_only_their_machines(limited: User, machine: Machi
     assert browser.get("/t/sunflower/machines/vm-2/").status_code == 200
 
 
+def test_a_restore_does_not_name_a_machine_outside_the_limits(limited: User, machine: Machine, as_web: Browser):
+    fields = {"kind": "restore", "submission": "accepted", "outcome": "succeeded", "progress": 100}
+    own = Machine.across_tenants.get(guid="vm-2")
+    operation = operation_on(own, restored_guid=machine.guid, **fields)
+    browser = as_web(limited)
+    address = f"/t/sunflower/operations/{operation.pk}/"
+    for end in ("", "poll?version=0"):
+        page = browser.get(address + end).content.decode()
+        assert "machine vm-1" not in page and "/machines/vm-1/" not in page, end
+    Membership.objects.filter(user=limited).update(machine_guids=["vm-2", "vm-1"])
+    assert "/machines/vm-1/" in browser.get(address).content.decode()
+
+
 def test_history_of_the_former_owner_is_not_shown(
     cast: dict[str, User | None], machine: Machine, pine: Tenant, as_web: Browser
 ):

@@ -107,7 +107,7 @@ def machine_detail(request: TenantRequest, tenant: str, guid: str) -> HttpRespon
     context = {
         "machine": machine,
         "chip": words.protection_chip(machine),
-        "running": [operation_context(operation) for operation in running],
+        "running": [operation_context(operation, request.membership) for operation in running],
         "why_not": _why_no_backup(request, machine, backup),
         "has_restore_points": restore_points(machine).exists(),
         **_history(request, machine, backup),

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from portal import access, words
 from tenants.middleware import TenantRequest
-from tenants.models import Role
+from tenants.models import Membership, Role
 from vprotect_bridge.models import Backup, Destination, Machine, Operation
 from vprotect_bridge.services import request_cancel
 
@@ -59,11 +59,11 @@ def operation_list(request: TenantRequest, tenant: str) -> HttpResponse:
 def operation_detail(request: TenantRequest, tenant: str, operation_id: UUID) -> HttpResponse:
     operation = access.operation_for(request, operation_id)
     destination = Destination.objects.filter(guid=operation.request.get("destination_guid", "")).first()
-    window_end = parse_datetime(operation.request.get("window_end", ""))
     context = {
-        **operation_context(operation),
+        **operation_context(operation, request.membership),
         "destination": destination,
-        "window_end": window_end,
+        "window_start": parse_datetime(operation.request.get("window_start") or ""),
+        "window_end": parse_datetime(operation.request.get("window_end", "")),
         "backup_at": parse_datetime(operation.request.get("backup_at", "")),
         "may_cancel": request.membership.may(Role.MEMBER),
     }
@@ -77,7 +77,7 @@ def operation_poll(request: TenantRequest, tenant: str, operation_id: UUID) -> H
     operation = access.operation_for(request, operation_id)
     if request.GET.get("version") == str(operation.version):
         return HttpResponse(status=204)
-    response = render(request, "portal/partials/operation.html", operation_context(operation))
+    response = render(request, "portal/partials/operation.html", operation_context(operation, request.membership))
     if operation.is_finished:
         response["HX-Trigger"] = "operation-finished"
     return response
@@ -92,22 +92,22 @@ def operation_cancel(request: TenantRequest, tenant: str, operation_id: UUID) ->
     return redirect("operation", tenant, operation.pk)
 
 
-def operation_context(operation: Operation) -> dict[str, Any]:
+def operation_context(operation: Operation, membership: Membership) -> dict[str, Any]:
     """What the live part shows, on its own page and on the machine's."""
     return {
         "operation": operation,
         "steps": _steps(operation),
         "reason": _reason(operation),
         "made_instead": bool(operation.made_type) and operation.made_type != operation.request.get("backup_type"),
-        "restored": _restored(operation),
+        "restored": _restored(operation, membership),
     }
 
 
-def _restored(operation: Operation) -> Machine | None:
-    """The new machine, once the inventory has it."""
+def _restored(operation: Operation, membership: Membership) -> Machine | None:
+    """The new machine, once the inventory has it, for those who may see it."""
     if not (operation.is_finished and operation.restored_guid):
         return None
-    return Machine.objects.filter(guid=operation.restored_guid).first()
+    return access.visible_machines(membership).filter(guid=operation.restored_guid).first()
 
 
 def _steps(operation: Operation) -> list[dict[str, Any]]:

@@ -82,6 +82,14 @@ def test_the_window_is_kept_inside_what_was_chosen(browser: Client, machine: Mac
     assert operation.deadline_at < ends
 
 
+@pytest.mark.parametrize("chosen", [True, False])
+def test_the_page_shows_a_start_that_was_chosen(chosen: bool, browser: Client, machine: Machine):
+    start = local(timezone.now() + timedelta(hours=2)) if chosen else ""
+    page = browser.post(FORM, wish(window_start=start), follow=True)
+    facts = [term.get_text() for term in BeautifulSoup(page.content, "html.parser").select(".facts dt")]
+    assert ("Start" in facts) == chosen and "Must have started by" in facts
+
+
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_the_window_is_in_vprotects_time_the_deadline_in_ours(hours: int, browser: Client, machine: Machine):
     UpstreamStatus.objects.update(clock_skew_ms=hours * 3_600_000)
@@ -109,6 +117,7 @@ def test_the_window_is_in_vprotects_time_the_deadline_in_ours(hours: int, browse
         ("window_start", local(datetime.now(UTC) - timedelta(hours=1)), "This time has passed"),
         ("window_start", local(datetime.now(UTC) + timedelta(days=40)), "within the next 30 days"),
         ("window_start", "2027-03-28T02:30", "The clocks change at that time"),
+        ("window_end", "2027-10-31T02:30", "The clocks change at that time"),
         ("client_key", "", ""),
     ],
 )
