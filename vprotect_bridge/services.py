@@ -157,14 +157,19 @@ def request_cancel(membership: Membership, operation: Operation, *, address: str
     Told honestly: what waits is cancelled at once, what runs stops at the engine's next safe point (API reference,
     6.8). Raises `WishRefused` for a role that may not.
     """
-    if not membership.may(Role.MEMBER):
-        raise WishRefused(_("Your role does not allow you to cancel backups."))
+    if not may_cancel(membership, operation):
+        raise WishRefused(_("Your role does not allow you to cancel this."))
     open_row = Operation.objects.filter(pk=operation.pk, outcome=Operation.Outcome.OPEN, cancel_wanted_at=None)
     with transaction.atomic():
         if not open_row.update(cancel_wanted_at=timezone.now()):
             return False
         audit(membership, "cancel_requested", operation, address, {})
     return True
+
+
+def may_cancel(membership: Membership, operation: Operation) -> bool:
+    """Who may ask for such an operation may also take it back."""
+    return membership.may(Role.RESTORER if operation.kind == Operation.Kind.RESTORE else Role.MEMBER)
 
 
 def audit(

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.dateparse import parse_datetime
@@ -17,7 +18,7 @@ from portal import access, words
 from tenants.middleware import TenantRequest
 from tenants.models import Membership, Role
 from vprotect_bridge.models import Backup, Destination, Machine, Operation
-from vprotect_bridge.services import request_cancel
+from vprotect_bridge.services import may_cancel, request_cancel
 
 PAGE_SIZE = 25
 Phase = Operation.Phase
@@ -65,7 +66,7 @@ def operation_detail(request: TenantRequest, tenant: str, operation_id: UUID) ->
         "window_start": parse_datetime(operation.request.get("window_start") or ""),
         "window_end": parse_datetime(operation.request.get("window_end", "")),
         "backup_at": parse_datetime(operation.request.get("backup_at", "")),
-        "may_cancel": request.membership.may(Role.MEMBER),
+        "may_cancel": may_cancel(request.membership, operation),
     }
     return render(request, "portal/operation.html", context)
 
@@ -87,6 +88,8 @@ def operation_poll(request: TenantRequest, tenant: str, operation_id: UUID) -> H
 @access.needs(Role.MEMBER)
 def operation_cancel(request: TenantRequest, tenant: str, operation_id: UUID) -> HttpResponse:
     operation = access.operation_for(request, operation_id)
+    if not may_cancel(request.membership, operation):
+        raise PermissionDenied
     if not request_cancel(request.membership, operation, address=request.META.get("REMOTE_ADDR") or None):
         messages.info(request, _("It has ended already, or is being cancelled."))
     return redirect("operation", tenant, operation.pk)

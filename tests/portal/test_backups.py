@@ -344,6 +344,16 @@ def test_a_viewer_is_not_offered_to_cancel(browser: Client, machine: Machine):
     assert "Cancel this backup" not in words(browser.get(f"/t/sunflower/operations/{operation.pk}/"))
 
 
+def test_only_who_may_restore_cancels_a_restore(browser: Client, machine: Machine):
+    operation = operation_on(machine, kind=Operation.Kind.RESTORE)
+    address = f"/t/sunflower/operations/{operation.pk}/"
+    assert browser.post(f"{address}cancel/").status_code == 403
+    assert "Cancel this restore" not in words(browser.get(address))
+    Membership.objects.update(role=Role.RESTORER)
+    assert "Cancel this restore" in words(browser.get(address))
+    assert browser.post(f"{address}cancel/").status_code == 302
+
+
 def test_a_wish_to_cancel_is_news_for_who_watches(browser: Client, machine: Machine):
     operation = operation_on(machine)
     browser.post(f"/t/sunflower/operations/{operation.pk}/cancel/")
