@@ -215,6 +215,10 @@ class Api:
         shape = self.state.settings.answer_shape
         return Reply(201, _shaped("object" if shape == "array" else shape, to_wire([task])))
 
+    def restore_to_node(self, call: Call) -> Reply:
+        task = self._task(restores.request_restore_to_node(self.state, _object(call.body)))
+        return Reply(201, to_wire(task))
+
     # ── Restoring: targets and jobs ──────────────────────────────────────────
 
     def list_managers(self, call: Call) -> Reply:
@@ -307,6 +311,7 @@ ROUTES: tuple[tuple[str, str, Callable[..., Reply]], ...] = (
     ("/tasks", "GET", Api.list_tasks),
     ("/tasks/export", "POST", Api.export),
     ("/tasks/restore-and-import", "POST", Api.restore_and_import),
+    ("/tasks/restore", "POST", Api.restore_to_node),
     (f"/tasks/{GUID}/state", "PUT", Api.change_task_state),
     (f"/tasks/{GUID}", "GET", Api.get_task),
     (f"/tasks/{GUID}", "DELETE", Api.delete_task),

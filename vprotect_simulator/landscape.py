@@ -23,8 +23,12 @@ PROJECT_UUIDS = {
     "borealis-clinic": "7b1d0f3c9c5e4b52a1d8f6e4b7c09d21",
     "internal-ops": "0f4e2d1c3b5a69788796a5b4c3d2e1f0",
 }
-OPENSTACK, RHV, KVM = "OPENSTACK", "RHV", "KVM"
-MANAGERS = {OPENSTACK: "https://keystone.example.test:5000/v3", RHV: "https://rhvm.example.test/ovirt-engine"}
+OPENSTACK, RHV, VCENTER, KVM = "OPENSTACK", "RHV", "VCENTER", "KVM"
+MANAGERS = {
+    OPENSTACK: "https://keystone.example.test:5000/v3",
+    RHV: "https://rhvm.example.test/ovirt-engine",
+    VCENTER: "https://vcenter.example.test/sdk",
+}
 REASONS = (
     "Snapshot could not be created: not enough space on storage ssd-pool-2 at hv-03.internal",
     "Backup destination is not assigned to the node",
@@ -91,7 +95,7 @@ def _shared(state: State) -> None:
     for name, types in (("daily", ["FULL", "INCREMENTAL"]), ("weekly-full", ["FULL"]), ("no-schedule", [])):
         guid = guid_of(f"policy/{name}")
         state.policies[guid] = {"guid": guid, "name": name, "_schedule_types": types}
-    for platform in (OPENSTACK, RHV):
+    for platform in MANAGERS:
         _add_target(state, guid_of(f"manager/{platform}"), MANAGERS[platform], platform, is_manager=True)
     _add_target(state, guid_of("host/kvm-01"), "kvm-01.example.test", KVM, is_manager=False)
     guid = guid_of("node/node1")
@@ -102,7 +106,7 @@ def _add_target(state: State, guid: str, name: str, platform: str, *, is_manager
     """Where machines can be made again, with a cluster and two storages (API reference, 13)."""
     state.targets[guid] = {"guid": guid, "name": name, "type": enum(platform), "_is_manager": is_manager}
     cluster = guid_of(f"cluster/{platform}")
-    cluster_name = {OPENSTACK: "nova", RHV: "Default", KVM: "kvm-01"}[platform]
+    cluster_name = {OPENSTACK: "nova", RHV: "Default", VCENTER: "Compute", KVM: "kvm-01"}[platform]
     uuid = "nova" if platform == OPENSTACK else guid_of(f"uuid/cluster/{platform}")
     state.clusters[cluster] = {"guid": cluster, "uuid": uuid, "name": cluster_name, "_target": guid}
     for name, capacity, used in (("ssd-pool", 2000, 800), ("archive-pool", 8000, 7990)):

@@ -20,30 +20,46 @@ def request_restore(state: State, body: Row) -> Row:
     backup = _usable_backup(state, body)
     target = _target(state, body, backup)
     _check_place(state, body, target)
-    now = state.clock.now_ms()
-    vm = state.vms.get(backup["protectedEntity"]["guid"]) or _lost(backup)
-    name = body.get("restoredPeName") or vm["name"]
+    vm = _original(state, backup)
+    job = _add_job(
+        state,
+        "RESTORE_AND_IMPORT",
+        backup,
+        restoredPeName=body.get("restoredPeName") or vm["name"],
+        restoreClusterId=body.get("restoreClusterId"),
+        restoreStorageId=body.get("restoreStorageId"),
+        restoreProjectName=_project_name(body),
+        dataCenterName=_data_center(body),
+        _target=target["guid"],
+    )
+    return _queue(state, "RESTORE", vm, backup, state.clock.now_ms(), job)
+
+
+def request_restore_to_node(state: State, body: Row) -> Row:
+    """Makes the one RESTORE task that writes a backup's files to a directory of a node (6.5); no import follows."""
+    backup = _usable_backup(state, body)
+    if not referred_guid(body.get("node")):
+        raise Refused(400, "node is required")
+    job = _add_job(state, "RESTORE", backup, restorePath=body.get("restorePath"), node=body["node"])
+    return _queue(state, "RESTORE", _original(state, backup), backup, state.clock.now_ms(), job)
+
+
+def _add_job(state: State, restore_type: str, backup: Row, **members: Any) -> Row:
     job: Row = {
         "guid": new_guid(),
-        "restoreType": enum("RESTORE_AND_IMPORT"),
+        "restoreType": enum(restore_type),
         "status": enum("QUEUED"),
-        "restoreTime": now,
+        "restoreTime": state.clock.now_ms(),
         "backup": {"guid": backup["guid"], "snapshotTime": backup["snapshotTime"], "size": backup["size"]},
-        "protectedEntity": reference(vm, "VM"),
-        "restoredPeName": name,
-        "restoreClusterId": body.get("restoreClusterId"),
-        "restoreStorageId": body.get("restoreStorageId"),
-        "restoreProjectName": _project_name(body),
+        "protectedEntity": reference(_original(state, backup), "VM"),
         "taskTimeStats": {},
-        "_target": target["guid"],
+        **members,
     }
     state.restore_jobs[job["guid"]] = job
-    return _queue(state, "RESTORE", vm, backup, now, job)
+    return job
 
 
 def _queue(state: State, kind: str, vm: Row, backup: Row, at: int, job: Row) -> Row:
-    target = state.targets[job["_target"]]
-    member = "hypervisorManager" if target["_is_manager"] else "hypervisor"
     return engine.queue(
         state,
         kind,
@@ -51,12 +67,20 @@ def _queue(state: State, kind: str, vm: Row, backup: Row, at: int, job: Row) -> 
         backup,
         at,
         priority=50,
-        restoreType=enum("RESTORE_AND_IMPORT"),
+        restoreType=job["restoreType"],
         originEntity={"guid": "svc-account", "name": "portal-svc", "type": enum("USER")},
         dstProtectedEntity=job.get("dstProtectedEntity"),
         _job=job["guid"],
-        **{member: {"guid": target["guid"], "name": target["name"]}},
+        **_target_member(state, job),
     )
+
+
+def _target_member(state: State, job: Row) -> Row:
+    if "_target" not in job:
+        return {}
+    target = state.targets[job["_target"]]
+    member = "hypervisorManager" if target["_is_manager"] else "hypervisor"
+    return {member: {"guid": target["guid"], "name": target["name"]}}
 
 
 # ── What may be restored, and where ──────────────────────────────────────────
@@ -101,11 +125,22 @@ def _check_place(state: State, body: Row, target: Row) -> None:
             raise Refused(400, f"{member} is unknown")
     if target["type"]["name"] == "OPENSTACK" and not _project_name(body):
         raise Refused(400, "restoreProject is required")
+    if target["type"]["name"] == "VCENTER" and not _data_center(body):
+        raise Refused(400, "dataCenter is required")
 
 
 def _project_name(body: Row) -> str:
     project = body.get("restoreProject")
     return project.get("name", "") if isinstance(project, dict) else project or ""
+
+
+def _data_center(body: Row) -> str | None:
+    data_center = body.get("dataCenter")
+    return data_center.get("name") if isinstance(data_center, dict) else None
+
+
+def _original(state: State, backup: Row) -> Row:
+    return state.vms.get(backup["protectedEntity"]["guid"]) or _lost(backup)
 
 
 def _lost(backup: Row) -> Row:
@@ -146,8 +181,12 @@ class Restore(_RestoreTask):
     def finish(self, state: State, task: Row, at: int) -> str:
         job = _job_of(state, task)
         job["taskTimeStats"][self._worked] = at - task["startTime"]
-        engine.promise(state, at + life(state, state.settings.gap_seconds), "import", task=dict(task))
-        return f"Backup of VM: {task['protectedEntity']['name']} restored."
+        summary = f"Backup of VM: {task['protectedEntity']['name']} restored."
+        if job["restoreType"]["name"] == "RESTORE":
+            job.update(status=enum("SUCCESS"), statusInfo=summary)
+        else:
+            engine.promise(state, at + life(state, state.settings.gap_seconds), "import", task=dict(task))
+        return summary
 
 
 class Import(_RestoreTask):
@@ -178,8 +217,7 @@ def _import(state: State, made: Row, at: int) -> None:
     backup = state.backups.get(job["backup"]["guid"])
     if job["status"]["name"] != "INPROGRESS" or backup is None:
         return
-    vm = state.vms.get(first["protectedEntity"]["guid"]) or _lost(backup)
-    _queue(state, "IMPORT", vm, backup, at, job)
+    _queue(state, "IMPORT", _original(state, backup), backup, at, job)
 
 
 def _appear(state: State, made: Row, at: int) -> None:
