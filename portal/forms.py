@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from portal import words
 from tenants.models import Tenant
 from vprotect_bridge.models import Backup, Destination, Hypervisor, Machine, Protection
-from vprotect_bridge.restore_wishes import PLATFORMS, RestoreWish, clusters_of, storages_of
+from vprotect_bridge.restore_wishes import PLATFORMS, RestoreWish, clusters_of, data_centers, storages_of
 from vprotect_bridge.services import BackupWish, WishRefused
 
 DEFAULT_PRIORITY = 50
@@ -134,6 +134,11 @@ class RestoreForm(forms.Form):
         required=False,
         error_messages={"invalid_choice": _("Choose one of the storages that are offered.")},
     )
+    data_center = forms.ChoiceField(
+        label=_("Data center"),
+        required=False,
+        error_messages={"invalid_choice": _("Choose one of the data centers that are offered.")},
+    )
     name = forms.CharField(max_length=255, required=False, label=_("Name of the new machine"))
     client_key = forms.UUIDField(widget=forms.HiddenInput)
 
@@ -149,6 +154,8 @@ class RestoreForm(forms.Form):
         self._choices("place", [place for target in targets for place in _places(target)])
         storages = [(row.guid, row.name) for target in targets for row in storages_of(target)]
         self._choices("storage", storages if self.needs_storage else [("", _("the platform chooses")), *storages])
+        if platform is not None and platform.needs_data_center:
+            self._choices("data_center", [(name, name) for name in data_centers()])
         for name, field in self.fields.items():
             if name != "client_key":
                 field.widget.attrs["class"] = "form-control" if name == "name" else "form-select"
@@ -165,6 +172,7 @@ class RestoreForm(forms.Form):
             hypervisor_guid=hypervisor,
             cluster_guid=cluster,
             storage_guid=chosen["storage"],
+            data_center=chosen["data_center"],
             name=chosen["name"],
         )
 

@@ -140,17 +140,22 @@ class Claim(models.Model):
 
 
 class Grant(models.Model):
-    """What of the shared infrastructure a tenant may use. Nothing granted = nothing offered."""
+    """What of the shared infrastructure a tenant may use. Nothing granted = nothing offered.
+
+    By its GUID; a data center, of which vProtect has no list, by the `name` that the operator types.
+    """
 
     class Kind(models.TextChoices):
         DESTINATION = "destination", _("backup destination")
         HYPERVISOR = "hypervisor", _("hypervisor or manager to restore to")
         CLUSTER = "cluster", _("cluster to restore to")
         STORAGE = "storage", _("storage to restore to")
+        DATA_CENTER = "data_center", _("data center to restore to")
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="grants")
     kind = models.CharField(max_length=20, choices=Kind)
-    guid = models.CharField("GUID", max_length=64, validators=[guid_validator])
+    guid = models.CharField("GUID", max_length=64, blank=True, validators=[guid_validator])
+    name = models.CharField(_("name, of a data center"), max_length=255, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[models.Manager[Grant]] = ScopedManager(tenant="tenant")
@@ -159,10 +164,34 @@ class Grant(models.Model):
     class Meta:
         base_manager_name = "across_tenants"
         default_manager_name = "across_tenants"
-        constraints = [models.UniqueConstraint(fields=["tenant", "kind", "guid"], name="granted_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "kind", "guid", "name"], name="granted_once"),
+            models.CheckConstraint(
+                condition=models.Q(kind="data_center", guid="") & ~models.Q(name="")
+                | ~models.Q(kind="data_center") & ~models.Q(guid="") & models.Q(name=""),
+                name="granted_by_guid_or_data_center_by_name",
+            ),
+        ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.guid}"
+        return f"{self.get_kind_display()} {self.guid or self.name}"
+
+    def clean(self) -> None:
+        """Says at the field what the database would refuse."""
+        self.name = self.name.strip()
+        is_data_center = self.kind == self.Kind.DATA_CENTER
+        wanted, other = ("name", "guid") if is_data_center else ("guid", "name")
+        problems = {}
+        if not getattr(self, wanted):
+            problems[wanted] = _("Type the data center's name.") if is_data_center else _("Enter the GUID.")
+        if getattr(self, other):
+            problems[other] = (
+                _("A data center is granted by its name.")
+                if is_data_center
+                else _("Only a data center has a name here.")
+            )
+        if problems:
+            raise ValidationError(problems)
 
 
 class AuditEntry(models.Model):

@@ -31,11 +31,14 @@ class Platform:
     needs_cluster: bool = False
     needs_storage: bool = False
     needs_project: bool = False
+    needs_data_center: bool = False
     longest_name: int = 64
     name: str = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
-OPENSTACK = Platform(needs_cluster=True, needs_project=True, longest_name=255, name=r"[^/\\\x00-\x1f]+")
+NO_SLASH = r"[^/\\\x00-\x1f]+"
+OPENSTACK = Platform(needs_cluster=True, needs_project=True, longest_name=255, name=NO_SLASH)
+KUBERNETES = Platform(needs_project=True, longest_name=63, name=r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 OVIRT = Platform(needs_cluster=True, needs_storage=True, name=r"[\w.-]+")
 PLATFORMS = {
     "OPENSTACK": OPENSTACK,
@@ -49,17 +52,21 @@ PLATFORMS = {
     "ESXI": Platform(needs_storage=True),
     "HYPERV": Platform(needs_storage=True),
     "ORACLE": Platform(needs_cluster=True, needs_storage=True),
+    "VCENTER": Platform(needs_cluster=True, needs_storage=True, needs_data_center=True, longest_name=80, name=NO_SLASH),
+    "KUBERNETES": KUBERNETES,
+    "OPENSHIFT": KUBERNETES,
 }
 
 
 @dataclass(frozen=True)
 class RestoreWish:
-    """What a person chose, by GUID. An empty `name` keeps the original one; cluster and storage where needed."""
+    """What a person chose, by GUID, a data center by name. An empty `name` keeps the machine's original one."""
 
     backup_guid: str
     hypervisor_guid: str
     cluster_guid: str = ""
     storage_guid: str = ""
+    data_center: str = ""
     name: str = ""
 
 
@@ -71,6 +78,7 @@ class RestorePlace:
     hypervisor: Hypervisor
     cluster: Cluster | None
     storage: Storage | None
+    data_center: str
     name: str
 
 
@@ -97,6 +105,11 @@ def storages_of(hypervisor: Hypervisor) -> QuerySet[Storage]:
     return hypervisor.storages.filter(guid__in=_granted(Grant.Kind.STORAGE), vanished_at__isnull=True)
 
 
+def data_centers() -> list[str]:
+    """By the names that the operator typed; vProtect has no list of them (API reference, 13)."""
+    return list(Grant.objects.filter(kind=Grant.Kind.DATA_CENTER).order_by("name").values_list("name", flat=True))
+
+
 def _granted(kind: str) -> QuerySet[Grant, Any]:
     return Grant.objects.filter(kind=kind).values("guid")
 
@@ -121,7 +134,11 @@ def check_restore(membership: Membership, machine: Machine, wish: RestoreWish) -
     if storage is None and (platform.needs_storage or wish.storage_guid):
         raise WishRefused(_("Choose one of the storages that are offered."), "storage")
     _check_storage(machine, backup, cluster, storage)
-    return RestorePlace(backup, hypervisor, cluster, storage, _checked_name(machine, wish.name.strip(), platform))
+    if platform.needs_data_center and wish.data_center not in data_centers():
+        raise WishRefused(_("Choose one of the data centers that are offered."), "data_center")
+    data_center = wish.data_center if platform.needs_data_center else ""
+    name = _checked_name(machine, wish.name.strip(), platform)
+    return RestorePlace(backup, hypervisor, cluster, storage, data_center, name)
 
 
 def _check_storage(machine: Machine, backup: Backup, cluster: Cluster | None, storage: Storage | None) -> None:
@@ -203,6 +220,9 @@ def _frozen(machine: Machine, place: RestorePlace) -> dict[str, Any]:
         (Grant.Kind.CLUSTER, place.cluster),
         (Grant.Kind.STORAGE, place.storage),
     )
+    grants = [[kind.value, part.guid] for kind, part in parts if part is not None]
+    if place.data_center:
+        grants.append([Grant.Kind.DATA_CENTER.value, place.data_center])
     needs_project = PLATFORMS[machine.platform].needs_project
     return {
         "backup_guid": place.backup.guid,
@@ -214,6 +234,7 @@ def _frozen(machine: Machine, place: RestorePlace) -> dict[str, Any]:
         "storage_uuid": place.storage.uuid if place.storage else "",
         "storage_name": place.storage.name if place.storage else "",
         "project_name": machine.project_name if needs_project else "",
+        "data_center": place.data_center,
         "name": place.name,
-        "grants": [[kind.value, part.guid] for kind, part in parts if part is not None],
+        "grants": grants,
     }

@@ -27,8 +27,8 @@ def refusal(operation: Operation) -> str:
     backup = Backup.across_tenants.filter(guid=request["backup_guid"], tenant=tenant_id, vanished_at=None).first()
     if backup is None or backup.status not in RESTORABLE:
         return _("This backup cannot be restored any more.")
-    granted = set(Grant.across_tenants.filter(tenant=tenant_id).values_list("kind", "guid"))
-    if not {(kind, guid) for kind, guid in request["grants"]} <= granted:
+    granted = {(grant.kind, grant.guid or grant.name) for grant in Grant.across_tenants.filter(tenant=tenant_id)}
+    if not {(kind, place) for kind, place in request["grants"]} <= granted:
         return _("The place where it was to be restored is not available to you any more.")
     return ""
 
@@ -82,5 +82,6 @@ def post(api: VProtect, operation: Operation) -> Task:
             cluster_uuid=request["cluster_uuid"],
             storage_uuid=request["storage_uuid"],
             project_name=request["project_name"],
+            data_center=request.get("data_center", ""),
         )
     )

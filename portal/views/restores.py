@@ -43,7 +43,13 @@ def restore_create(request: TenantRequest, tenant: str, guid: str) -> HttpRespon
         return redirect("operation", tenant, running.pk)
     points = list(restore_points(machine)[:MOST_POINTS])
     form = _form(request, machine, points)
-    if request.method == "POST" and form.is_valid() and (response := _answer(request, machine, form)):
+    wants_to_choose_again = "again" in request.POST
+    if (
+        request.method == "POST"
+        and form.is_valid()
+        and not wants_to_choose_again
+        and (response := _answer(request, machine, form))
+    ):
         return response
     context = {"machine": machine, "form": form, "points": points, **_months(request, points)}
     return render(request, "portal/restore.html", context, status=422 if form.errors else 200)

@@ -96,6 +96,36 @@ def test_the_confirmed_wish_becomes_an_operation(browser: Client, point: Backup,
     assert Operation.across_tenants.count() == 1
 
 
+def test_choosing_differently_keeps_what_was_chosen(browser: Client, point: Backup):
+    answer = browser.post(FORM, wish(name="web-other") | {"again": "yes"})
+    form = BeautifulSoup(answer.content, "html.parser")
+    assert (answer.status_code, form.select_one("#id_name")["value"]) == (200, "web-other")
+    assert not Operation.across_tenants.exists()
+
+
+def test_a_vcenter_asks_for_one_of_the_data_centers_that_the_operator_typed(
+    browser: Client, point: Backup, tenant: Tenant, pine: Tenant
+):
+    for rows in (Machine.across_tenants, Hypervisor.objects):
+        rows.update(platform="VCENTER")
+    for owner, name in ((tenant, "Kraków-1"), (pine, "Theirs")):
+        Grant.across_tenants.create(tenant=owner, kind=Grant.Kind.DATA_CENTER, name=name)
+    offered = BeautifulSoup(browser.get(FORM).content, "html.parser").select("#id_data_center option")
+    assert [option["value"] for option in offered] == ["Kraków-1"]
+    for data_center in ("", "Theirs"):
+        refused = browser.post(FORM, wish(data_center=data_center))
+        assert refused.status_code == 422 and "Choose one of the data centers that are offered." in words(refused)
+    assert "in the data center Kraków-1" in words(browser.post(FORM, wish(data_center="Kraków-1")))
+    browser.post(FORM, wish(data_center="Kraków-1") | {"confirmed": "yes"})
+    request = Operation.across_tenants.get().request
+    assert request["data_center"] == "Kraków-1" and ["data_center", "Kraków-1"] in request["grants"]
+
+
+def test_other_platforms_are_not_asked_for_a_data_center(browser: Client, point: Backup, tenant: Tenant):
+    Grant.across_tenants.create(tenant=tenant, kind=Grant.Kind.DATA_CENTER, name="Kraków-1")
+    assert "Data center" not in words(browser.get(FORM))
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
@@ -68,6 +69,21 @@ def _pages() -> list[str]:
 def _is_under_the_policy(html: str) -> bool:
     inline = re.search(r"<script(?![^>]*\b(src|type=\"application/json\"))|<style|\sstyle=|\son[a-z]+=\"", html)
     return inline is None
+
+
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        ({"kind": "data_center"}, "Type the data center's name."),
+        ({"kind": "data_center", "name": "A", "guid": "store-1"}, "A data center is granted by its name."),
+        ({"kind": "storage"}, "Enter the GUID."),
+        ({"kind": "storage", "guid": "s-1", "name": "A"}, "Only a data center has a name here."),
+    ],
+)
+def test_a_grant_is_by_guid_or_for_a_data_center_by_name(wish: dict[str, str], sentence: str, sunflower: Tenant):
+    with pytest.raises(ValidationError) as refused:
+        Grant(tenant=sunflower, **wish).full_clean()
+    assert sentence in refused.value.messages
 
 
 @pytest.mark.parametrize("page", ["admin:index", *_pages()])

@@ -120,6 +120,34 @@ def test_a_stand_alone_hypervisor_needs_no_more(api: VProtect, simulator: Simula
     assert body["hypervisor"] == {"guid": KVM_HOST} and "hypervisorManager" not in body
 
 
+def test_a_vcenter_is_told_the_data_center(
+    api: VProtect, simulator: SimulatorServer, tenant: Tenant, restorer: Membership
+):
+    [crm] = simulator.control.add_machines(1, platform="VCENTER", days=1)
+    Claim.across_tenants.create(tenant=tenant, kind=Claim.Kind.MACHINE, value=crm)
+    sync_inventory(api)
+    refresh_backups(api, Machine.across_tenants.get(guid=crm))
+    place = {
+        "hypervisor_guid": guid_of("manager/VCENTER"),
+        "cluster_guid": guid_of("cluster/VCENTER"),
+        "storage_guid": guid_of("storage/VCENTER/ssd-pool"),
+    }
+    for kind, guid in zip((Grant.Kind.HYPERVISOR, Grant.Kind.CLUSTER, Grant.Kind.STORAGE), place.values(), strict=True):
+        Grant.across_tenants.create(tenant=tenant, kind=kind, guid=guid)
+    granted = Grant.across_tenants.create(tenant=tenant, kind=Grant.Kind.DATA_CENTER, name="Kraków-1")
+    operation = ask(restorer, crm, data_center="Kraków-1", **place)
+    protocol.submit(api)
+    body = simulator.control.ledger("POST", "/tasks/restore-and-import")[0]["body"]
+    assert body["dataCenter"] == {"name": "Kraków-1"}
+    assert now(operation).submission == "accepted"
+
+    Operation.across_tenants.update(outcome="failed")
+    withdrawn = ask(restorer, crm, data_center="Kraków-1", name="crm-again", **place)
+    granted.delete()
+    protocol.submit(api)
+    assert now(withdrawn).submission == "rejected" and restores_made(simulator) == 1
+
+
 @pytest.mark.parametrize("kind", ["RESTORE", "IMPORT"])
 def test_a_failing_task_ends_it_and_claims_nothing(
     kind: str, api: VProtect, simulator: SimulatorServer, restorer: Membership
