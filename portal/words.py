@@ -59,6 +59,7 @@ OUTCOME = {
     Operation.Outcome.CANCELLED: Chip("gone", "slash-circle", _("Cancelled")),
     Operation.Outcome.REFUSED: Chip("failed", "slash-circle", _("Refused")),
     Operation.Outcome.MISSED: Chip("overdue", "clock-history", _("Missed its window")),
+    Operation.Outcome.UNKNOWN: Chip("unknown", "question-circle", _("Ended")),
 }
 WAITING = Chip("queued", "hourglass-split", _("Waiting"))
 RUNNING = Chip("running", "arrow-repeat", _("Running"))
@@ -115,6 +116,10 @@ _REASONS: tuple[tuple[str, Text], ...] = (
     (r"quota", _("The storage quota is used up.")),
     (r"snapshot", _("The platform could not take a snapshot of the machine.")),
 )
+# The names of work that is neither a backup nor a restore of a whole machine; others by their task type.
+TASK_TITLE = {
+    "RESTORE": _("Restore of files by your provider"),
+}
 _SOME_REASON = _("The backup system reported an error. Your provider can see its details.")
 
 
@@ -134,26 +139,33 @@ def operation_chip(operation: Operation) -> Chip:
     return WAITING if operation.phase in {"", Operation.Phase.QUEUED} else RUNNING
 
 
-_SENTENCES: dict[str, tuple[Text, Text]] = {
-    # By outcome, submission or phase: for a backup, for a restore.
-    "succeeded": (_("The backup is done."), _("The machine is restored.")),
-    "partial": (_("The backup is done, but something was left out."), _("The machine is restored, with warnings.")),
-    "failed": (_("The backup failed."), _("The restore failed.")),
-    "cancelled": (_("The backup was cancelled."), _("The restore was cancelled.")),
-    "refused": (_("The backup was not started."), _("The restore was not started.")),
-    "missed": (_("The backup missed its window."), _("The restore was not started in time.")),
-    "cancelling": (_("Cancelling: the engine stops at its next safe point."),) * 2,
-    "needs_attention": (_("Your provider has to look at this one."),) * 2,
-    "uncertain": (_("We are making sure that it was started once."),) * 2,
-    "waiting": (_("Waiting to be started."),) * 2,
-    "queued": (_("Waiting in line."),) * 2,
-    "exporting": (_("Reading the machine."),) * 2,
-    "between": (_("Storing the backup."),) * 2,
-    "storing": (_("Storing the backup."),) * 2,
-    "restoring": (_("Fetching the backup."),) * 2,
-    "importing": (_("Creating the machine."),) * 2,
-    "checking": (_("Checking the result."),) * 2,
+_SENTENCES: dict[str, tuple[Text, Text, Text]] = {
+    # By outcome, submission or phase: for a backup, for a restore, for any other task.
+    "succeeded": (_("The backup is done."), _("The machine is restored."), _("It is done.")),
+    "partial": (
+        _("The backup is done, but something was left out."),
+        _("The machine is restored, with warnings."),
+        _("It is done, with warnings."),
+    ),
+    "failed": (_("The backup failed."), _("The restore failed."), _("It failed.")),
+    "cancelled": (_("The backup was cancelled."), _("The restore was cancelled."), _("It was cancelled.")),
+    "refused": (_("The backup was not started."), _("The restore was not started."), _("It was not started.")),
+    "missed": (_("The backup missed its window."), _("The restore was not started in time."), _("It was not started.")),
+    "unknown": (_("It has ended; the backup system no longer tells how."),) * 3,
+    "cancelling": (_("Cancelling: the engine stops at its next safe point."),) * 3,
+    "needs_attention": (_("Your provider has to look at this one."),) * 3,
+    "uncertain": (_("We are making sure that it was started once."),) * 3,
+    "waiting": (_("Waiting to be started."),) * 3,
+    "queued": (_("Waiting in line."),) * 3,
+    "exporting": (_("Reading the machine."),) * 3,
+    "between": (_("Storing the backup."),) * 3,
+    "storing": (_("Storing the backup."),) * 3,
+    "restoring": (_("Fetching the backup."),) * 3,
+    "importing": (_("Creating the machine."),) * 3,
+    "working": (_("It is under way."),) * 3,
+    "checking": (_("Checking the result."),) * 3,
 }
+_KINDS = list(Operation.Kind)
 
 
 def operation_sentence(operation: Operation) -> Text:
@@ -169,12 +181,26 @@ def operation_sentence(operation: Operation) -> Text:
         key = submission
     else:
         key = "waiting" if submission in {"pending", "sending"} else operation.phase or "queued"
-    return _SENTENCES[key][operation.kind == Operation.Kind.RESTORE]
+    return _SENTENCES[key][_KINDS.index(Operation.Kind(operation.kind))]
 
 
 def operation_title(operation: Operation) -> str:
+    name = operation.machine.name
+    if operation.kind == Operation.Kind.TASK:
+        return _("%(work)s: %(name)s") % {"work": task_title(operation.request["task_type"]), "name": name}
     titles = {Operation.Kind.RESTORE: _("Restore of %(name)s"), Operation.Kind.BACKUP: _("Backup of %(name)s")}
-    return titles[Operation.Kind(operation.kind)] % {"name": operation.machine.name}
+    return titles[Operation.Kind(operation.kind)] % {"name": name}
+
+
+def task_title(task_type: str) -> Text:
+    return TASK_TITLE.get(task_type) or TASK_TYPE.get(task_type) or readable(task_type)
+
+
+def asked_by(operation: Operation) -> Text:
+    """Who wanted it: a person, a schedule or the provider."""
+    if operation.origin != Operation.Origin.PORTAL:
+        return Operation.Origin(operation.origin).label
+    return str(operation.created_by or "–")
 
 
 def failure_reason(status_info: str) -> Text:

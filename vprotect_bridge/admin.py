@@ -124,8 +124,8 @@ class NameTask(ActionForm):
 
 @admin.register(Operation)
 class OperationAdmin(ReadOnlyAdmin, admin.ModelAdmin):
-    list_display = ["created_at", "tenant", "machine", "kind", "submission", "phase", "outcome", "progress"]
-    list_filter = ["submission", "outcome", "kind", "tenant"]
+    list_display = ["created_at", "tenant", "machine", "kind", "origin", "submission", "phase", "outcome", "progress"]
+    list_filter = ["submission", "outcome", "kind", "origin", "tenant"]
     list_select_related = ["tenant", "machine"]
     search_fields = ["id", "machine__name", "subject_guid", "task_guid", "correlation_id"]
     ordering = ["-created_at"]

@@ -1,12 +1,14 @@
 """Follows accepted operations to their end: two listings a cycle, however many people watch.
 
-EXPORT and STORE are one story, RESTORE and IMPORT another (API reference, 7.4). The authority on a backup is its own
+EXPORT and STORE are one story, RESTORE and IMPORT another (API reference, 7.4); what started elsewhere is noted and
+followed as well. The authority on a backup is its own
 entry, on a restore its job: a task that vanished is not a failure, and a first task that finished is not yet the end.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -17,11 +19,11 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
 from tenants.models import Claim
-from vprotect_bridge import restoring
+from vprotect_bridge import elsewhere, restoring
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.errors import NotFound, Rejected, UpstreamError
 from vprotect_bridge.client.types import Backup as UpstreamBackup
-from vprotect_bridge.client.types import Task
+from vprotect_bridge.client.types import RestoreJob, Task
 from vprotect_bridge.models import Operation, OperationEvent, UpstreamStatus
 from vprotect_bridge.submit import has_marker, new_backups
 from vprotect_bridge.sync import refresh_backups
@@ -31,6 +33,8 @@ logger = logging.getLogger(__name__)
 Phase = Operation.Phase
 Outcome = Operation.Outcome
 Submission = Operation.Submission
+Kind = Operation.Kind
+Origin = Operation.Origin
 
 OUTCOME_OF_STATUS = {
     "SUCCESS": Outcome.SUCCEEDED,
@@ -38,8 +42,8 @@ OUTCOME_OF_STATUS = {
     "PARTIAL_SUCCESS": Outcome.PARTIAL,
     "FAILED": Outcome.FAILED,
 }
-# The two tasks of each story, in their order.
-STEPS = {Operation.Kind.BACKUP: ("EXPORT", "STORE"), Operation.Kind.RESTORE: ("RESTORE", "IMPORT")}
+# The tasks of each story, in their order; any other task is a story by itself.
+STEPS = {Kind.BACKUP: ("EXPORT", "STORE"), Kind.RESTORE: ("RESTORE", "IMPORT"), Kind.TASK: ()}
 PHASE_OF_TASK = {
     ("EXPORT", "QUEUED"): Phase.QUEUED,
     ("EXPORT", "RUNNING"): Phase.EXPORTING,
@@ -50,7 +54,7 @@ PHASE_OF_TASK = {
     ("IMPORT", "QUEUED"): Phase.RESTORING,
     ("IMPORT", "RUNNING"): Phase.IMPORTING,
 }
-OUTCOME_OF_IMPORT = {
+OUTCOME_OF_TASK = {
     "FINISHED": Outcome.SUCCEEDED,
     "FAILED": Outcome.FAILED,
     "CANCELLED": Outcome.CANCELLED,
@@ -58,6 +62,7 @@ OUTCOME_OF_IMPORT = {
 MOST_FAILURES = 3
 GIVE_UP_AFTER = timedelta(hours=24)
 DOUBLES_MAY_COME_FOR = timedelta(hours=1)
+LOOKS_AROUND_AFTER = timedelta(minutes=1)
 
 
 @dataclass
@@ -68,28 +73,46 @@ class Console:
     running: list[Task] = field(default_factory=list)
     complete: bool = False
 
+    def __post_init__(self) -> None:
+        self.tasks = [*self.running, *self.queue]
+        self._places = {task.guid: place for place, task in enumerate(self.queue, 1)}
+        self._of_machine = defaultdict(list)
+        for task in self.tasks:
+            self._of_machine[task.protected_entity.guid if task.protected_entity else ""].append(task)
+
     def task_of(self, operation: Operation) -> Task | None:
         """The task that works on this operation now: its own, its backup's STORE, or an automatic repetition."""
-        return next((task for task in [*self.running, *self.queue] if _belongs(task, operation)), None)
+        candidates = [*self._of_machine.get(operation.subject_guid, ()), *self._of_machine.get("", ())]
+        return next((task for task in candidates if _belongs(task, operation)), None)
 
     def place_of(self, task: Task) -> int | None:
-        return next((place for place, other in enumerate(self.queue, 1) if other.guid == task.guid), None)
+        return self._places.get(task.guid)
+
+    def strangers(self, operations: list[Operation]) -> list[Task]:
+        """Tasks that work on none of these."""
+        ours = {task.guid for operation in operations if (task := self.task_of(operation))}
+        return [task for task in self.tasks if task.guid not in ours]
 
 
 def follow(api: VProtect) -> int:
-    """One cycle; returns how many operations moved. Asks nothing while nothing is open.
+    """One cycle; returns how many operations moved. While nothing is open it looks around once a minute.
 
     Raises `UpstreamError` when vProtect cannot be asked.
     """
     operations, resent = list(_open_operations()), list(_lately_sent_again())
-    if not operations and not resent:
+    if not operations and not resent and _looked_lately():
         return 0
     console = look_at_console(api)
     for operation in resent:
         _watch_for_double(console, operation)
+    operations += elsewhere.note(console.strangers(operations), _belongs)
     moved = _advance_all(api, console, operations)
     UpstreamStatus.objects.filter(pk=1).update(followed_at=timezone.now())
     return moved
+
+
+def _looked_lately() -> bool:
+    return UpstreamStatus.objects.filter(pk=1, followed_at__gt=timezone.now() - LOOKS_AROUND_AFTER).exists()
 
 
 def _advance_all(api: VProtect, console: Console, operations: list[Operation]) -> int:
@@ -133,7 +156,10 @@ def _belongs(task: Task, operation: Operation) -> bool:
     same_machine = task.protected_entity is not None and task.protected_entity.guid == operation.subject_guid
     same_backup = bool(operation.backup_guid) and task.backup is not None and task.backup.guid == operation.backup_guid
     is_new = task.guid not in operation.baseline
-    return same_machine and same_backup and is_new and task.type in STEPS[Operation.Kind(operation.kind)]
+    made = task.dst_protected_entity
+    makes_another = bool(operation.restored_guid) and made is not None and made.guid != operation.restored_guid
+    is_step = task.type in STEPS[Kind(operation.kind)]
+    return same_machine and same_backup and is_new and is_step and not makes_another
 
 
 def _advance(api: VProtect, console: Console, operation: Operation) -> bool:
@@ -165,19 +191,31 @@ def _cancel(api: VProtect, operation: Operation, task: Task) -> None:
 
 
 def _show_work(console: Console, operation: Operation, task: Task) -> bool:
-    is_second = task.type == STEPS[Operation.Kind(operation.kind)][1]
-    phase = PHASE_OF_TASK.get((task.type, task.state), operation.phase)
-    restored = task.dst_protected_entity if operation.kind == Operation.Kind.RESTORE else None
+    restored = task.dst_protected_entity if operation.kind == Kind.RESTORE else None
+    phase = _phase(operation, task)
     return _change(
         operation,
         phase=phase,
-        # Half for each of the two tasks, and never all before the backup itself is final.
-        progress=min(int((task.progress or 0) / 2) + (50 if is_second else 0), 99),
+        progress=_progress(operation, task),
         place_in_line=console.place_of(task) if phase == Phase.QUEUED else None,
         started_at=operation.started_at or task.start_time,
         backup_guid=operation.backup_guid or (task.backup.guid if task.backup else ""),
         restored_guid=operation.restored_guid or (restored.guid if restored else ""),
     )
+
+
+def _phase(operation: Operation, task: Task) -> str:
+    if operation.kind == Kind.TASK:
+        return Phase.WORKING if task.state == "RUNNING" else Phase.QUEUED
+    return PHASE_OF_TASK.get((task.type, task.state), operation.phase)
+
+
+def _progress(operation: Operation, task: Task) -> int:
+    """Half for each of two tasks, and never all before the backup itself is final."""
+    steps, progress = STEPS[Kind(operation.kind)], task.progress or 0
+    if not steps:
+        return min(int(progress), 99)
+    return min(int(progress / 2) + (50 if task.type == steps[1] else 0), 99)
 
 
 # ── How it ended ─────────────────────────────────────────────────────────────
@@ -196,8 +234,7 @@ def _asked_lately(operation: Operation) -> bool:
 def _ask_for_the_end(api: VProtect, operation: Operation) -> bool:
     """The task left the console: see how it ended, or that the second task is still to come."""
     task = _task(api, operation)
-    ended = _end_of_restore if operation.kind == Operation.Kind.RESTORE else _end_of_backup
-    outcome, changes = ended(api, operation, task)
+    outcome, changes = ENDS[Kind(operation.kind)](api, operation, task)
     if outcome is None:
         return _change(operation, **changes, place_in_line=None, followed_at=timezone.now())
     was_stopped = operation.cancel_sent_at is not None or (task is not None and task.state == "CANCELLED")
@@ -205,9 +242,8 @@ def _ask_for_the_end(api: VProtect, operation: Operation) -> bool:
         outcome = Outcome.CANCELLED
     return _change(
         operation,
-        **changes,
+        **changes | {"phase": Phase.NONE},
         outcome=outcome,
-        phase=Phase.NONE,
         place_in_line=None,
         progress=100 if outcome in {Outcome.SUCCEEDED, Outcome.PARTIAL} else operation.progress,
         finished_at=timezone.now(),
@@ -228,14 +264,13 @@ def _end_of_backup(api: VProtect, operation: Operation, task: Task | None) -> tu
 
 
 def _end_of_restore(api: VProtect, operation: Operation, task: Task | None) -> tuple[Outcome | None, dict[str, Any]]:
-    """By the restore job; where a server has none, by the tasks."""
-    jobs = api.list_restore_jobs(protected_entity=operation.subject_guid)
-    job = restoring.find_job(operation, jobs.items)
+    """By the restore job; where a server has none, or it is not ours, by the tasks."""
+    job = _restore_job(api, operation)
     imported = None if job else _import_task(api, operation)
     if job:
         outcome, restored = OUTCOME_OF_STATUS.get(job.status), job.dst_protected_entity
     else:
-        outcome = OUTCOME_OF_IMPORT.get(imported.state) if imported else _outcome_without_trace(operation, task)
+        outcome = OUTCOME_OF_TASK.get(imported.state) if imported else _outcome_without_trace(operation, task)
         restored = imported.dst_protected_entity if imported else None
     changes: dict[str, Any] = {
         "restore_job_guid": job.guid if job else operation.restore_job_guid,
@@ -244,13 +279,33 @@ def _end_of_restore(api: VProtect, operation: Operation, task: Task | None) -> t
     if outcome is None:
         is_before_import = operation.phase in {Phase.QUEUED, Phase.RESTORING} and (job or task) is not None
         return None, {**changes, "phase": Phase.RESTORING if is_before_import else Phase.CHECKING}
-    if outcome == Outcome.SUCCEEDED:
+    if outcome == Outcome.SUCCEEDED and operation.origin == Origin.PORTAL:
         _claim_restored(operation, changes["restored_guid"])
     return outcome, changes
 
 
+def _end_of_task(api: VProtect, operation: Operation, task: Task | None) -> tuple[Outcome | None, dict[str, Any]]:
+    """By the task alone: no other thing tells how it ended."""
+    outcome = OUTCOME_OF_TASK.get(task.state) if task else Outcome.UNKNOWN
+    return outcome, {"phase": operation.phase}
+
+
+ENDS = {Kind.BACKUP: _end_of_backup, Kind.RESTORE: _end_of_restore, Kind.TASK: _end_of_task}
+
+
+def _restore_job(api: VProtect, operation: Operation) -> RestoreJob | None:
+    if operation.origin != Origin.PORTAL:
+        return None
+    return restoring.find_job(operation, api.list_restore_jobs(protected_entity=operation.subject_guid).items)
+
+
 def _import_task(api: VProtect, operation: Operation) -> Task | None:
-    """The second task of this restore, also when it has ended; it decides where a server has no restore jobs."""
+    """The second task of this restore, also when it has ended; it decides where a server has no restore jobs.
+
+    What was there before somebody else's restore began is not known: only the machine that it makes tells it.
+    """
+    if operation.origin != Origin.PORTAL and not operation.restored_guid:
+        return None
     listing = api.list_tasks(protected_entity=operation.subject_guid, type="IMPORT")
     return next((task for task in listing.items if _belongs(task, operation)), None)
 
@@ -294,6 +349,8 @@ def _outcome_without_trace(operation: Operation, task: Task | None) -> Outcome |
     if task is not None and task.state in {"FAILED", "CANCELLED"}:
         return Outcome.FAILED
     if timezone.now() - operation.created_at > GIVE_UP_AFTER:
+        if operation.origin != Origin.PORTAL:
+            return Outcome.UNKNOWN
         logger.error("operation %s: nothing of it can be found", operation.pk)
         return Outcome.FAILED
     return None
@@ -345,7 +402,7 @@ def _watch_for_double(console: Console, operation: Operation) -> None:
     fidelity = UpstreamStatus.objects.values_list("marker_fidelity", flat=True).get(pk=1)
     twins = [
         task.guid
-        for task in [*console.queue, *console.running]
+        for task in console.tasks
         if task.type == "EXPORT"
         and task.guid != operation.task_guid
         and task.protected_entity is not None

@@ -38,8 +38,9 @@ def look_up(api: VProtect, operation: Operation) -> Sight:
 
     Before a send nothing can be ours: what is there is remembered, so that it is never taken for ours later.
     """
-    tasks = api.list_tasks(protected_entity=operation.subject_guid, type="RESTORE")
-    of_backup = [task for task in tasks.items if task.backup and task.backup.guid == operation.request["backup_guid"]]
+    tasks = api.list_tasks(protected_entity=operation.subject_guid)
+    restores = [task for task in tasks.items if task.type == "RESTORE"]
+    of_backup = [task for task in restores if task.backup and task.backup.guid == operation.request["backup_guid"]]
     jobs = api.list_restore_jobs(protected_entity=operation.subject_guid)
     seen = (*(task.guid for task in tasks.items), *(job.guid for job in jobs.items))
     is_complete = tasks.complete and jobs.complete and not (tasks.dropped or jobs.dropped)

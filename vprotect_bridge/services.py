@@ -78,8 +78,9 @@ def operation_there(
 
 
 def open_operation(machine: Machine, kind: str) -> Operation | None:
-    """The machine's unfinished operation of this kind: there is one at most."""
-    return Operation.objects.filter(machine=machine, kind=kind, outcome=Operation.Outcome.OPEN).first()
+    """The machine's unfinished operation of this kind that was asked for here: there is one at most."""
+    wishes = Operation.objects.filter(machine=machine, origin=Operation.Origin.PORTAL)
+    return wishes.filter(kind=kind, outcome=Operation.Outcome.OPEN).first()
 
 
 def open_backup(machine: Machine) -> Operation | None:
@@ -168,7 +169,9 @@ def request_cancel(membership: Membership, operation: Operation, *, address: str
 
 
 def may_cancel(membership: Membership, operation: Operation) -> bool:
-    """Who may ask for such an operation may also take it back."""
+    """Who may ask for such an operation may also take it back. What the provider started is not theirs."""
+    if operation.origin == Operation.Origin.ELSEWHERE or operation.kind == Operation.Kind.TASK:
+        return False
     return membership.may(Role.RESTORER if operation.kind == Operation.Kind.RESTORE else Role.MEMBER)
 
 

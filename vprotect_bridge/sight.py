@@ -38,8 +38,9 @@ def sent_in_upstream_time(api: VProtect, operation: Operation) -> datetime:
 
 
 def free_of_others(tasks: list[Task], operation: Operation) -> list[Task]:
-    """Those that no other operation of ours is tied to."""
+    """Those that no other wish of ours is tied to."""
     guids = [task.guid for task in tasks]
-    others = Operation.across_tenants.filter(task_guid__in=guids).exclude(pk=operation.pk)
+    wishes = Operation.across_tenants.filter(origin=Operation.Origin.PORTAL)
+    others = wishes.filter(task_guid__in=guids).exclude(pk=operation.pk)
     tied = set(others.values_list("task_guid", flat=True))
     return [task for task in tasks if task.guid not in tied]

@@ -72,11 +72,14 @@ _UNITS = {"ms": 1, "s": 1000, "min": 60_000}
 
 def has_marker(task: Task, operation: Operation, fidelity: str) -> bool:
     """Whether the task carries the operation's window, as exactly as this server echoes it."""
-    if task.window_start_ms is None or task.window_end_ms is None:
-        return False
+    echoed, sent = (task.window_start_ms, task.window_end_ms), _marker(operation)
     unit = _UNITS.get(fidelity, 60_000)
-    echoed = (task.window_start_ms // unit, task.window_end_ms // unit)
-    return echoed == (operation.marker_ws_ms // unit, operation.marker_we_ms // unit)
+    return None not in echoed and [ms // unit for ms in echoed if ms is not None] == [ms // unit for ms in sent]
+
+
+def _marker(operation: Operation) -> tuple[int, int]:
+    assert operation.marker_ws_ms is not None and operation.marker_we_ms is not None  # noqa: S101 — every wish has one
+    return operation.marker_ws_ms, operation.marker_we_ms
 
 
 def _learn_fidelity(task: Task, operation: Operation) -> None:
@@ -202,7 +205,7 @@ def _send(session: OperationSession, api: VProtect, operation: Operation) -> Non
     if operation.cancel_wanted_at is not None:
         _cancel(session, operation)
         return
-    if operation.deadline_at <= timezone.now():
+    if operation.deadline_at is not None and operation.deadline_at <= timezone.now():
         _expire(session, operation)
         return
     if refusal := no_longer_allowed(operation):
@@ -270,14 +273,14 @@ def post_once(api: VProtect, operation: Operation) -> Task | UpstreamError:
 
 
 def _export(api: VProtect, operation: Operation) -> Task:
-    request = operation.request
+    request, (window_start_ms, window_end_ms) = operation.request, _marker(operation)
     answer = api.export(
         ExportRequest(
             vm_guid=operation.subject_guid,
             backup_type=request["backup_type"],
             destination_guid=request["destination_guid"],
-            window_start_ms=operation.marker_ws_ms,
-            window_end_ms=operation.marker_we_ms,
+            window_start_ms=window_start_ms,
+            window_end_ms=window_end_ms,
             priority=request["priority"],
         )
     )

@@ -104,6 +104,11 @@ def title(operation: Operation) -> str:
 
 
 @register.filter
+def asked_by(operation: Operation) -> words.Text:
+    return words.asked_by(operation)
+
+
+@register.filter
 def is_restorable(backup: Backup) -> bool:
     """A good one, with a copy present where the server tells of copies."""
     copies = [copy["status"] for copy in backup.destinations]

@@ -19,7 +19,6 @@ from tenants.middleware import TenantRequest
 from tenants.models import Role
 from vprotect_bridge.models import Backup, Machine, Operation, Protection
 from vprotect_bridge.restore_wishes import restore_points
-from vprotect_bridge.services import open_backup
 
 PAGE_SIZE = 25
 HISTORY_SIZE = 20
@@ -103,14 +102,15 @@ def machine_detail(request: TenantRequest, tenant: str, guid: str) -> HttpRespon
     machine = access.machine_for(request, guid)
     _want_fresh(machine)
     running = list(Operation.objects.filter(machine=machine, outcome=Operation.Outcome.OPEN).order_by("kind"))
-    backup = next((operation for operation in running if operation.kind == Operation.Kind.BACKUP), None)
+    backups = [operation for operation in running if operation.kind == Operation.Kind.BACKUP]
+    ours = [operation for operation in backups if operation.origin == Operation.Origin.PORTAL]
     context = {
         "machine": machine,
         "chip": words.protection_chip(machine),
         "running": [operation_context(operation, request.membership) for operation in running],
-        "why_not": _why_no_backup(request, machine, backup),
+        "why_not": _why_no_backup(request, machine, is_running=bool(ours)),
         "has_restore_points": restore_points(machine).exists(),
-        **_history(request, machine, backup),
+        **_history(request, machine, is_running=bool(backups)),
     }
     return render(request, "portal/machine.html", context)
 
@@ -130,11 +130,11 @@ def _want_fresh(machine: Machine) -> None:
             setattr(machine, wanted_at, waited)
 
 
-def _why_no_backup(request: TenantRequest, machine: Machine, operation: Operation | None) -> str:
+def _why_no_backup(request: TenantRequest, machine: Machine, *, is_running: bool) -> str:
     """The key of the reason for which no backup can be asked for now; empty = it can."""
     if not machine.exists:
         return "gone"
-    if operation is not None:
+    if is_running:
         return "running"
     if not request.membership.may(Role.MEMBER):
         return "role"
@@ -146,13 +146,14 @@ def _why_no_backup(request: TenantRequest, machine: Machine, operation: Operatio
 def machine_history(request: TenantRequest, tenant: str, guid: str) -> HttpResponse:
     """The history alone, for a page that is open. 204 = as it was, ask again; without news to come it asks no more."""
     machine = access.machine_for(request, guid)
-    history = _history(request, machine, open_backup(machine))
+    open_backups = Operation.objects.filter(machine=machine, kind=Operation.Kind.BACKUP, outcome=Operation.Outcome.OPEN)
+    history = _history(request, machine, is_running=open_backups.exists())
     if history["is_live"] and request.GET.get("seen") == history["seen"]:
         return HttpResponse(status=204)
     return render(request, "portal/partials/history.html", {"machine": machine, **history})
 
 
-def _history(request: TenantRequest, machine: Machine, operation: Operation | None) -> dict[str, Any]:
+def _history(request: TenantRequest, machine: Machine, *, is_running: bool) -> dict[str, Any]:
     page = _page_number(request.GET.get("page"))
     backups = Backup.objects.filter(Q(vanished_at__isnull=True), machine=machine).order_by("-sort_at", "-guid")
     rows = list(backups[(page - 1) * HISTORY_SIZE : page * HISTORY_SIZE + 1])
@@ -163,7 +164,7 @@ def _history(request: TenantRequest, machine: Machine, operation: Operation | No
         "history_page": page,
         "may_restore": request.membership.may(Role.RESTORER),
         # News is to come while a backup runs or a worker was asked to look.
-        "is_live": operation is not None or machine.backups_wanted_at is not None,
+        "is_live": is_running or machine.backups_wanted_at is not None,
         "seen": str(int(machine.backups_at.timestamp() * 1000)) if machine.backups_at else "never",
     }
 

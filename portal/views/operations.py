@@ -25,11 +25,13 @@ Phase = Operation.Phase
 STEPS = {
     Operation.Kind.BACKUP: (Phase.QUEUED, Phase.EXPORTING, Phase.STORING),
     Operation.Kind.RESTORE: (Phase.QUEUED, Phase.RESTORING, Phase.IMPORTING),
+    Operation.Kind.TASK: (Phase.QUEUED, Phase.WORKING),
 }
 # How many steps are behind in each phase.
 STEPS_DONE = {
     Phase.QUEUED: 0,
     Phase.EXPORTING: 1,
+    Phase.WORKING: 1,
     Phase.RESTORING: 1,
     Phase.BETWEEN: 2,
     Phase.STORING: 2,
@@ -97,11 +99,12 @@ def operation_cancel(request: TenantRequest, tenant: str, operation_id: UUID) ->
 
 def operation_context(operation: Operation, membership: Membership) -> dict[str, Any]:
     """What the live part shows, on its own page and on the machine's."""
+    asked_type = operation.request.get("backup_type", "")
     return {
         "operation": operation,
         "steps": _steps(operation),
         "reason": _reason(operation),
-        "made_instead": bool(operation.made_type) and operation.made_type != operation.request.get("backup_type"),
+        "made_instead": "" not in {asked_type, operation.made_type} and asked_type != operation.made_type,
         "restored": _restored(operation, membership),
     }
 

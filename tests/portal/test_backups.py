@@ -258,7 +258,7 @@ def test_a_full_made_instead_is_said(browser: Client, machine: Machine):
     operation = operation_on(machine, submission="accepted", outcome="succeeded", made_type="FULL")
     Operation.across_tenants.update(request={**operation.request, "backup_type": "INCREMENTAL"})
     page = words(browser.get(f"/t/sunflower/operations/{operation.pk}/"))
-    assert "You asked for: Incremental. Made instead: Full" in page
+    assert "Asked for: Incremental. Made instead: Full" in page
 
 
 def test_a_failure_gives_the_reason_of_its_backup(browser: Client, machine: Machine):
@@ -373,7 +373,7 @@ def test_activity_is_paged_newest_first(browser: Client, tenant: Tenant):
 
 
 def test_an_empty_activity_says_what_appears_there(browser: Client):
-    assert "Nothing has been asked for yet" in words(browser.get("/t/sunflower/operations/"))
+    assert "Nothing has happened yet" in words(browser.get("/t/sunflower/operations/"))
 
 
 def test_the_same_page_for_two_tenants_of_one_person(browser: Client, member: User, pine: Tenant, machine: Machine):

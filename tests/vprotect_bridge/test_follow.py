@@ -74,6 +74,7 @@ def test_export_and_store_are_one_story(api: VProtect, simulator: SimulatorServe
 
 
 def test_nothing_is_asked_while_nothing_is_open(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    follow(api)
     asked = len(simulator.control.ledger())
     assert follow(api) == 0
     assert len(simulator.control.ledger()) == asked

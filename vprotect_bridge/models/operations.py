@@ -18,8 +18,9 @@ from vprotect_bridge.models.mirror import Machine
 
 
 class Operation(models.Model):
-    """Everything that changes vProtect (docs/submit-protocol.md).
+    """Everything that changes vProtect (docs/submit-protocol.md), and work on tenants' machines from elsewhere.
 
+    `origin` says who wanted it; only what was asked for here has a marker and a deadline.
     `submission` is what we know of our own sending; `phase` and `outcome` are what upstream says of the work.
     A trigger allows only these moves of `submission`, and counts `version` at every change that a person can see:
 
@@ -34,6 +35,14 @@ class Operation(models.Model):
     class Kind(models.TextChoices):
         BACKUP = "backup", _("Backup")
         RESTORE = "restore", _("Restore")
+        TASK = "task", _("Task")
+
+    class Origin(models.TextChoices):
+        """Who wanted it: a person here, a schedule, or somebody in vProtect's own console."""
+
+        PORTAL = "portal", _("asked for here")
+        SCHEDULE = "schedule", _("by a schedule")
+        ELSEWHERE = "elsewhere", _("by your provider")
 
     class Submission(models.TextChoices):
         PENDING = "pending", _("waiting to be sent")
@@ -56,6 +65,7 @@ class Operation(models.Model):
         CHECKING = "checking", _("checking the result")
         RESTORING = "restoring", _("fetching the backup")
         IMPORTING = "importing", _("creating the machine")
+        WORKING = "working", _("working")
 
     class Outcome(models.TextChoices):
         OPEN = "", ""
@@ -65,11 +75,13 @@ class Operation(models.Model):
         CANCELLED = "cancelled", _("Cancelled")
         REFUSED = "refused", _("Refused")
         MISSED = "missed", _("Missed its window")
+        UNKNOWN = "unknown", _("Ended")
 
     UNRESOLVED = (Submission.SENDING, Submission.UNCERTAIN)
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="operations")
+    origin = models.CharField(max_length=10, choices=Origin, default=Origin.PORTAL)
     kind = models.CharField(max_length=10, choices=Kind)
     machine = models.ForeignKey(Machine, models.PROTECT, related_name="operations")
     subject_guid = models.CharField(max_length=64)
@@ -79,9 +91,9 @@ class Operation(models.Model):
     is_bulk = models.BooleanField(default=False)
     correlation_id = models.CharField(max_length=32, default="-")
     request = models.JSONField()
-    marker_ws_ms = models.BigIntegerField()
-    marker_we_ms = models.BigIntegerField()
-    deadline_at = models.DateTimeField()
+    marker_ws_ms = models.BigIntegerField(null=True)
+    marker_we_ms = models.BigIntegerField(null=True)
+    deadline_at = models.DateTimeField(null=True)
 
     submission = models.CharField(max_length=16, choices=Submission, default=Submission.PENDING)
     fence = models.BigIntegerField(default=0)
@@ -121,10 +133,10 @@ class Operation(models.Model):
         constraints = [
             # A double click, a re-post and the back button all mean the same wish.
             models.UniqueConstraint(fields=["tenant", "client_key"], name="one_operation_per_click"),
-            # One unfinished operation per machine and kind.
+            # One unfinished wish per machine and kind; schedules and the provider do not ask us.
             models.UniqueConstraint(
                 fields=["subject_guid", "kind"],
-                condition=Q(outcome=""),
+                condition=Q(outcome="", origin="portal"),
                 name="one_open_operation_per_machine",
             ),
             # At most one unresolved send per machine: an unknown matching task can only be ours.
@@ -134,7 +146,16 @@ class Operation(models.Model):
                 name="one_unresolved_send_per_machine",
             ),
             models.UniqueConstraint(fields=["subject_guid", "marker_ws_ms", "marker_we_ms"], name="marker_is_unique"),
-            models.UniqueConstraint(fields=["task_guid"], name="one_operation_per_task"),
+            # Two constraints: what was noted as somebody else's never keeps a wish from its own task.
+            models.UniqueConstraint(fields=["task_guid"], condition=Q(origin="portal"), name="one_wish_per_task"),
+            models.UniqueConstraint(
+                fields=["task_guid"], condition=~Q(origin="portal"), name="one_note_per_task_from_elsewhere"
+            ),
+            models.CheckConstraint(
+                condition=~Q(origin="portal")
+                | Q(marker_ws_ms__isnull=False, marker_we_ms__isnull=False, deadline_at__isnull=False),
+                name="a_wish_has_marker_and_deadline",
+            ),
             models.CheckConstraint(condition=Q(progress__lte=100), name="progress_is_percent"),
         ]
         indexes = [

@@ -1,0 +1,109 @@
+"""Work on tenants' machines that nobody asked for here: a schedule's, or started in vProtect's own console.
+
+Each becomes an operation of the machine's tenant, is shown as such and followed to its end like one of ours, but is
+never sent, never sent again and never claims a machine.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Q
+from django.utils import timezone
+
+from vprotect_bridge.client.types import Task
+from vprotect_bridge.models import Machine, Operation
+
+Kind = Operation.Kind
+Origin = Operation.Origin
+Submission = Operation.Submission
+
+# A task of an operation that has just ended may still be listed.
+LATELY = timedelta(hours=1)
+UNSETTLED = {Submission.PENDING, Submission.SENDING, Submission.UNCERTAIN, Submission.NEEDS_ATTENTION}
+KIND_OF_TASK = {"EXPORT": Kind.BACKUP, "STORE": Kind.BACKUP, "IMPORT": Kind.RESTORE}
+
+
+def note(tasks: Iterable[Task], belongs: Callable[[Task, Operation], bool]) -> list[Operation]:
+    """Makes an operation of each task that is about a tenant's machine and of no story that we know; returns them.
+
+    `tasks` were listed before this call, so that what a worker has sent meanwhile is in the database by now.
+    """
+    by_machine = defaultdict(list)
+    for task in tasks:
+        if task.protected_entity is not None:
+            by_machine[task.protected_entity.guid].append(task)
+    machines = Machine.across_tenants.filter(guid__in=by_machine, tenant__isnull=False).defer("details", "tags")
+    owned = {machine.guid: machine for machine in machines}
+    if not owned:
+        return []
+    known = _known_operations(owned)
+    new: dict[tuple[str, str], Operation] = {}
+    for guid, machine in owned.items():
+        for task in by_machine[guid]:
+            if not any(_may_be_of(task, operation, belongs) for operation in known[guid]):
+                story = task.backup.guid if task.backup and task.type in KIND_OF_TASK else task.guid
+                new.setdefault((guid, story), _operation(task, machine))
+    return Operation.across_tenants.bulk_create(new.values(), ignore_conflicts=True)
+
+
+def _known_operations(machines: Iterable[str]) -> dict[str, list[Operation]]:
+    """In one query, so that an operation is seen either before its task was recorded or after, never in between."""
+    lately = Q(outcome="") | Q(finished_at__gt=timezone.now() - LATELY)
+    known = defaultdict(list)
+    for operation in Operation.across_tenants.filter(lately, subject_guid__in=machines):
+        known[operation.subject_guid].append(operation)
+    return known
+
+
+def _may_be_of(task: Task, operation: Operation, belongs: Callable[[Task, Operation], bool]) -> bool:
+    """While it is not settled what became of a wish, an unknown task of its machine may be the one it made."""
+    if belongs(task, operation):
+        return True
+    return operation.submission in UNSETTLED and _origin(task) == Origin.ELSEWHERE
+
+
+def _origin(task: Task) -> Origin:
+    """`originEntity` tells a person from a schedule (API reference, 6.1)."""
+    by_schedule = task.origin is not None and task.origin.type in {"SCHEDULE", "SYSTEM_SCHEDULE"}
+    return Origin.SCHEDULE if by_schedule else Origin.ELSEWHERE
+
+
+def _kind(task: Task) -> Kind:
+    """A RESTORE that makes a machine names it or its type; one to a node's file system is a task of its own."""
+    if task.type == "RESTORE":
+        makes_machine = task.restore_type == "RESTORE_AND_IMPORT" or (
+            not task.restore_type and task.dst_protected_entity is not None
+        )
+        return Kind.RESTORE if makes_machine else Kind.TASK
+    return KIND_OF_TASK.get(task.type, Kind.TASK)
+
+
+def _operation(task: Task, machine: Machine) -> Operation:
+    return Operation(
+        tenant_id=machine.tenant_id,
+        origin=_origin(task),
+        kind=_kind(task),
+        machine=machine,
+        subject_guid=machine.guid,
+        request=_what_it_tells(task),
+        submission=Submission.ACCEPTED,
+        task_guid=task.guid,
+        backup_guid=task.backup.guid if task.backup else "",
+        started_at=task.start_time,
+    )
+
+
+def _what_it_tells(task: Task) -> dict[str, Any]:
+    """What would have been asked for here, as far as the task shows it."""
+    destination, new_machine = task.backup_destination, task.dst_protected_entity
+    return {
+        "task_type": task.type,
+        "backup_type": task.backup_type,
+        "destination_guid": destination.guid if destination else "",
+        "name": new_machine.name if new_machine else "",
+        "priority": task.priority,
+    }
