@@ -36,7 +36,11 @@ def note(tasks: Iterable[Task], belongs: Callable[[Task, Operation], bool]) -> l
     for task in tasks:
         if task.protected_entity is not None:
             by_machine[task.protected_entity.guid].append(task)
-    machines = Machine.across_tenants.filter(guid__in=by_machine, tenant__isnull=False).defer("details", "tags")
+    machines = (
+        Machine.across_tenants.filter(guid__in=by_machine, tenant__isnull=False)
+        .select_related("tenant")
+        .defer("details", "tags")
+    )
     owned = {machine.guid: machine for machine in machines}
     if not owned:
         return []
@@ -84,7 +88,7 @@ def _kind(task: Task) -> Kind:
 
 def _operation(task: Task, machine: Machine) -> Operation:
     return Operation(
-        tenant_id=machine.tenant_id,
+        tenant=machine.tenant,
         origin=_origin(task),
         kind=_kind(task),
         machine=machine,

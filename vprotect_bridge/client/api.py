@@ -8,15 +8,15 @@ from typing import Any, TypeVar
 
 from vprotect_bridge.client.dialects import DIALECTS, ExportRequest, RestoreRequest
 from vprotect_bridge.client.errors import BadAnswer, NotFound
+from vprotect_bridge.client.plans import Policy, Resource, Rule, Schedule, checked
+from vprotect_bridge.client.read import Malformed
 from vprotect_bridge.client.transport import Transport
 from vprotect_bridge.client.types import (
-    GUID,
     Backup,
     Cluster,
     Destination,
     Hypervisor,
     Listing,
-    Malformed,
     Project,
     Reference,
     RestoreJob,
@@ -40,18 +40,24 @@ class ExportAnswer:
 class VProtect:
     def __init__(self, transport: Transport, dialect: str = "classic") -> None:
         self.transport = transport
-        self._dialect = DIALECTS[dialect]
+        self.dialect = DIALECTS[dialect]
+        self.schedules = Resource(self, "/schedules", Schedule.from_json)
+        self.policies = Resource(self, "/policies/vm-backup", Policy.from_json)
+        self.rules = Resource(self, "/rules/vm-backup", Rule.from_json)
 
     def list_virtual_machines(self, *, tenantid: str | None = None) -> Listing[VirtualMachine]:
         """Every machine of the inventory, also those that are gone (API reference, 5.1).
 
         `tenantid` is sent in the dialect's spelling and proves nothing: an unknown filter is ignored (20, trap 1).
         """
-        filters = {self._dialect.tenant_filter: tenantid} if tenantid is not None else {}
-        return self._pages("/virtual-machines", filters, VirtualMachine.from_json)
+        return self.pages("/virtual-machines", self.tenant_filter(tenantid), VirtualMachine.from_json)
+
+    def tenant_filter(self, tenantid: str | None) -> dict[str, str]:
+        """The filter in the dialect's spelling; none for None."""
+        return {self.dialect.tenant_filter: tenantid} if tenantid is not None else {}
 
     def get_virtual_machine(self, guid: str) -> VirtualMachine:
-        return _one(self.transport.get(f"/virtual-machines/{_checked(guid)}").data, VirtualMachine.from_json)
+        return self.one("/virtual-machines", guid, VirtualMachine.from_json)
 
     def list_tasks(
         self,
@@ -76,7 +82,7 @@ class VProtect:
             "type": type,
             "tenantId": tenant_id,
         }
-        listing = self._pages("/tasks", {k: v for k, v in filters.items() if v is not None}, Task.from_json)
+        listing = self.pages("/tasks", {k: v for k, v in filters.items() if v is not None}, Task.from_json)
         kept = tuple(
             task
             for task in listing.items
@@ -88,19 +94,19 @@ class VProtect:
         return Listing(kept, listing.complete, listing.dropped)
 
     def get_task(self, guid: str) -> Task:
-        return _one(self.transport.get(f"/tasks/{_checked(guid)}").data, Task.from_json)
+        return self.one("/tasks", guid, Task.from_json)
 
     def list_backups(self, *, protected_entity: str) -> Listing[Backup]:
         """A machine's history (guide, "Browsing backup history"), filtered again by us."""
-        listing = self._pages("/backups/", {"protected-entity": protected_entity}, Backup.from_json)
+        listing = self.pages("/backups/", {"protected-entity": protected_entity}, Backup.from_json)
         kept = tuple(backup for backup in listing.items if _refers(backup.protected_entity, protected_entity))
         return Listing(kept, listing.complete, listing.dropped)
 
     def get_backup(self, guid: str) -> Backup:
-        return _one(self.transport.get(f"/backups/{_checked(guid)}").data, Backup.from_json)
+        return self.one("/backups", guid, Backup.from_json)
 
     def list_destinations(self) -> Listing[Destination]:
-        return self._pages("/backup-destinations", {}, Destination.from_json)
+        return self.pages("/backup-destinations", {}, Destination.from_json)
 
     def usable_destinations(self, vm_guids: list[str]) -> Listing[Destination]:
         """Destinations usable for all of these machines: a query disguised as POST (API reference, 14.2)."""
@@ -108,7 +114,7 @@ class VProtect:
         return _listing(answer.data, Destination.from_json, complete=True)
 
     def list_projects(self) -> Listing[Project]:
-        return self._pages("/projects", {}, Project.from_json)
+        return self.pages("/projects", {}, Project.from_json)
 
     def export(self, request: ExportRequest) -> ExportAnswer:
         """Starts a backup of one machine (guide, "Performing backup of a VM").
@@ -116,7 +122,7 @@ class VProtect:
         Raises `BadAnswer` when the answer does not name exactly one EXPORT task of this machine: it was most likely
         made all the same.
         """
-        answer = self.transport.post("/tasks/export", self._dialect.export_body(request))
+        answer = self.transport.post("/tasks/export", self.dialect.export_body(request))
         rows = _rows_of_tasks(answer.data)
         if len(rows) != 1:
             raise BadAnswer(f"the answer names {len(rows)} tasks", status=answer.status)
@@ -131,7 +137,7 @@ class VProtect:
         Raises `BadAnswer` when the answer does not name exactly one RESTORE task of this backup: it was most likely
         made all the same.
         """
-        answer = self.transport.post("/tasks/restore-and-import", self._dialect.restore_body(request))
+        answer = self.transport.post("/tasks/restore-and-import", self.dialect.restore_body(request))
         rows = _rows_of_tasks(answer.data)
         if len(rows) != 1:
             raise BadAnswer(f"the answer names {len(rows)} tasks", status=answer.status)
@@ -143,21 +149,21 @@ class VProtect:
     def list_hypervisors(self, *, backup_to_be_restored: str | None = None) -> Listing[Hypervisor]:
         """Managers and stand-alone hypervisors; with a backup, those where its machine can be made again."""
         filters = {"backup-to-be-restored": backup_to_be_restored} if backup_to_be_restored else {}
-        managers = self._pages("/hypervisor-managers/", filters, Hypervisor.manager_from_json)
-        hosts = self._pages("/hypervisors/", filters, Hypervisor.host_from_json)
+        managers = self.pages("/hypervisor-managers/", filters, Hypervisor.manager_from_json)
+        hosts = self.pages("/hypervisors/", filters, Hypervisor.host_from_json)
         dropped = managers.dropped + hosts.dropped
         return Listing(managers.items + hosts.items, managers.complete and hosts.complete, dropped)
 
     def list_clusters(self, hypervisor: Hypervisor) -> Listing[Cluster]:
-        return self._pages("/hypervisor-clusters", _of(hypervisor), Cluster.from_json)
+        return self.pages("/hypervisor-clusters", _of(hypervisor), Cluster.from_json)
 
     def list_storages(self, hypervisor: Hypervisor) -> Listing[Storage]:
-        return self._pages("/hypervisor-storages", _of(hypervisor), Storage.from_json)
+        return self.pages("/hypervisor-storages", _of(hypervisor), Storage.from_json)
 
     def list_restore_jobs(self, *, protected_entity: str) -> Listing[RestoreJob]:
         """A machine's restores (API reference, 9), filtered again by us; none where the server has no such call."""
         try:
-            listing = self._pages("/restore-jobs", {"protected-entity": protected_entity}, RestoreJob.from_json)
+            listing = self.pages("/restore-jobs", {"protected-entity": protected_entity}, RestoreJob.from_json)
         except NotFound:
             return Listing((), complete=True)
         kept = tuple(job for job in listing.items if _refers(job.protected_entity, protected_entity))
@@ -166,9 +172,12 @@ class VProtect:
     def cancel_task(self, guid: str) -> None:
         """Asks a task to stop (API reference, 6.8); it does so at its next safe point."""
         body = {"state": {"name": "CANCELLED"}, "statusInfo": "Canceled by user"}
-        self.transport.put(f"/tasks/{_checked(guid)}/state", body)
+        self.transport.put(f"/tasks/{checked(guid)}/state", body)
 
-    def _pages(self, path: str, filters: dict[str, str], read: Callable[[Any], T]) -> Listing[T]:
+    def one(self, path: str, guid: str, parse: Callable[[Any], T]) -> T:
+        return _one(self.transport.get(f"{path}/{checked(guid)}").data, parse)
+
+    def pages(self, path: str, filters: dict[str, str], parse: Callable[[Any], T]) -> Listing[T]:
         """Walks the pages until the total is reached or a page brings nothing new.
 
         So a server that ignores paging, or has a page size of its own, is read to its end as well. An empty 200
@@ -187,8 +196,8 @@ class VProtect:
             rows += new
             is_all = answer.total is not None and len(rows) >= answer.total
             if is_all or not new:
-                return _listing(rows, read, complete=is_all or answer.total is None)
-        return _listing(rows, read, complete=False)
+                return _listing(rows, parse, complete=is_all or answer.total is None)
+        return _listing(rows, parse, complete=False)
 
 
 def _listing(rows: Any, read: Callable[[Any], T], *, complete: bool) -> Listing[T]:
@@ -232,9 +241,3 @@ def _refers(reference: Reference | None, guid: str | None) -> bool:
 def _key(row: Any) -> str:
     """What tells a row from those of other pages, also one without a GUID."""
     return str(row["guid"]) if isinstance(row, dict) and row.get("guid") else repr(row)
-
-
-def _checked(guid: str) -> str:
-    if not GUID.fullmatch(guid):
-        raise ValueError("not a GUID")
-    return guid

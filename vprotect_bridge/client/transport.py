@@ -139,6 +139,9 @@ class Transport:
         """One POST; a 401 was not processed and is repeated once after a login, nothing else ever is."""
         return self._call("POST", path, body=body)
 
+    def delete(self, path: str) -> Answer:
+        return self._call("DELETE", path)
+
     def _call(self, method: str, path: str, *, params: dict[str, Any] | None = None, body: Any = None) -> Answer:
         generation, cookies = self._sessions.cookies()
         if cookies is None:

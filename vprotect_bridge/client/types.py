@@ -1,17 +1,13 @@
-"""vProtect's objects as typed values, read tolerantly (API reference, 3.4–3.6).
-
-Absent and null members are alike; an enum is an object or a bare name, a reference an object or a bare GUID; unknown
-members and unknown names are kept or ignored, never an error. Times are aware UTC, sizes bytes.
-"""
+"""vProtect's objects as typed values, read tolerantly. Times are aware UTC, sizes bytes."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Generic, Self, TypeVar
 
-GUID = re.compile(r"[A-Za-z0-9-]{1,64}")
+from vprotect_bridge.client import read
+from vprotect_bridge.client.read import GUID
 
 TASK_TYPES = (
     "INDEX",
@@ -31,10 +27,6 @@ FINAL_TASK_STATES = frozenset({"FINISHED", "FAILED", "CANCELLED"})
 FINAL_BACKUP_STATUSES = frozenset({"SUCCESS", "PARTIAL_SUCCESS", "FAILED", "SUCCESS_REMOVED"})
 
 T = TypeVar("T")
-
-
-class Malformed(ValueError):
-    """A row without what makes it usable, or with a GUID that is none."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +51,7 @@ class Reference:
         if isinstance(value, str) and GUID.fullmatch(value):
             return cls(value)
         if isinstance(value, dict) and isinstance(value.get("guid"), str) and GUID.fullmatch(value["guid"]):
-            return cls(value["guid"], _text(value.get("name")), _enum(value.get("type")))
+            return cls(value["guid"], read.text(value.get("name")), read.enum(value.get("type")))
         return None
 
 
@@ -89,26 +81,26 @@ class VirtualMachine:
 
     @classmethod
     def from_json(cls, row: Any) -> Self:
-        row = _object(row)
+        row = read.row(row)
         return cls(
-            guid=_guid(row),
-            name=_text(row.get("name")),
-            uuid=_text(row.get("uuid")),
+            guid=read.guid(row),
+            name=read.text(row.get("name")),
+            uuid=read.text(row.get("uuid")),
             present=row.get("present") is not False,
-            hv_type=_enum(row.get("hvType")),
-            hvm_type=_enum(row.get("hvmType")),
+            hv_type=read.enum(row.get("hvType")),
+            hvm_type=read.enum(row.get("hvmType")),
             hypervisor=Reference.read(row.get("hypervisor")),
             hv_manager=Reference.read(row.get("hvManager")),
             cluster=Reference.read(row.get("hvCluster")),
             project=Reference.read(row.get("project")),
-            tenant_id=_text(row.get("tenantId")),
+            tenant_id=read.text(row.get("tenantId")),
             policy=Reference.read(row.get("vmBackupPolicy")),
-            backup_up_to_date=_flag(row.get("backupUpToDate")),
-            last_backup=_time(row.get("lastBackup")),
-            last_successful_backup_size=_whole(row.get("lastSuccessfulBackupSize")),
-            last_successful_full_backup_size=_whole(row.get("lastSuccessfulFullBackupSize")),
+            backup_up_to_date=read.flag(row.get("backupUpToDate")),
+            last_backup=read.time(row.get("lastBackup")),
+            last_successful_backup_size=read.whole(row.get("lastSuccessfulBackupSize")),
+            last_successful_full_backup_size=read.whole(row.get("lastSuccessfulFullBackupSize")),
             warnings_present=row.get("warningsPresent") is True,
-            tags=_texts(row.get("tags")),
+            tags=read.texts(row.get("tags")),
             raw=row,
         )
 
@@ -140,28 +132,28 @@ class Task:
 
     @classmethod
     def from_json(cls, row: Any) -> Self:
-        row = _object(row)
+        row = read.row(row)
         return cls(
-            guid=_guid(row),
-            type=_enum(row.get("type")),
-            state=_enum(row.get("state")),
-            progress=_number(row.get("progress")),
-            status_info=_text(row.get("statusInfo")),
-            priority=_whole(row.get("priority")),
-            backup_type=_enum(row.get("backupType")),
-            window_start_ms=_whole(row.get("windowStart")),
-            window_end_ms=_whole(row.get("windowEnd")),
-            start_time=_time(row.get("startTime")),
-            finish_time=_time(row.get("finishTime")),
+            guid=read.guid(row),
+            type=read.enum(row.get("type")),
+            state=read.enum(row.get("state")),
+            progress=read.number(row.get("progress")),
+            status_info=read.text(row.get("statusInfo")),
+            priority=read.whole(row.get("priority")),
+            backup_type=read.enum(row.get("backupType")),
+            window_start_ms=read.whole(row.get("windowStart")),
+            window_end_ms=read.whole(row.get("windowEnd")),
+            start_time=read.time(row.get("startTime")),
+            finish_time=read.time(row.get("finishTime")),
             protected_entity=Reference.read(row.get("protectedEntity")),
             dst_protected_entity=Reference.read(row.get("dstProtectedEntity")),
             backup=Reference.read(row.get("backup")),
             backup_destination=Reference.read(row.get("backupDestination")),
             origin=Reference.read(row.get("originEntity")),
             parent_task=Reference.read(row.get("parentTask")),
-            retry_count=_whole(row.get("retryCount")),
-            restore_type=_enum(row.get("restoreType")),
-            tenant_id=_text(row.get("tenantId")),
+            retry_count=read.whole(row.get("retryCount")),
+            restore_type=read.enum(row.get("restoreType")),
+            tenant_id=read.text(row.get("tenantId")),
         )
 
 
@@ -172,6 +164,11 @@ class Copy:
     destination: Reference | None
     role: str
     status: str
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Self:
+        destination = Reference.read(row.get("backupDestination"))
+        return cls(destination, read.enum(row.get("roleType")), read.enum(row.get("status")))
 
 
 @dataclass(frozen=True)
@@ -199,32 +196,28 @@ class Backup:
 
     @classmethod
     def from_json(cls, row: Any) -> Self:
-        row = _object(row)
+        row = read.row(row)
         stats = row.get("taskTimeStats") if isinstance(row.get("taskTimeStats"), dict) else {}
         locations = row.get("backupLocations") if isinstance(row.get("backupLocations"), list) else []
         return cls(
-            guid=_guid(row),
-            status=_enum(row.get("status")),
-            type=_enum(row.get("type")),
-            status_info=_text(row.get("statusInfo")),
-            backup_time=_time(row.get("backupTime")),
-            snapshot_time=_time(row.get("snapshotTime")),
-            size=_whole(row.get("size")) or 0,
+            guid=read.guid(row),
+            status=read.enum(row.get("status")),
+            type=read.enum(row.get("type")),
+            status_info=read.text(row.get("statusInfo")),
+            backup_time=read.time(row.get("backupTime")),
+            snapshot_time=read.time(row.get("snapshotTime")),
+            size=read.whole(row.get("size")) or 0,
             protected_entity=Reference.read(row.get("protectedEntity")),
             parent=Reference.read(row.get("parentBackup")),
-            copies=tuple(
-                Copy(Reference.read(x.get("backupDestination")), _enum(x.get("roleType")), _enum(x.get("status")))
-                for x in locations
-                if isinstance(x, dict)
-            ),
-            queued_export_ms=_whole(stats.get("queuedExportTime")),
-            export_ms=_whole(stats.get("exportTime")),
-            queued_store_ms=_whole(stats.get("queuedStoreTime")),
-            store_ms=_whole(stats.get("storeTime")),
-            duration_ms=_whole(row.get("taskDurationTime")),
+            copies=tuple(Copy.from_json(item) for item in locations if isinstance(item, dict)),
+            queued_export_ms=read.whole(stats.get("queuedExportTime")),
+            export_ms=read.whole(stats.get("exportTime")),
+            queued_store_ms=read.whole(stats.get("queuedStoreTime")),
+            store_ms=read.whole(stats.get("storeTime")),
+            duration_ms=read.whole(row.get("taskDurationTime")),
             origin=Reference.read(row.get("originEntity")),
             source_project=Reference.read(row.get("sourceProject")),
-            warnings=_texts(row.get("warnings")),
+            warnings=read.texts(row.get("warnings")),
         )
 
 
@@ -241,14 +234,14 @@ class Destination:
 
     @classmethod
     def from_json(cls, row: Any) -> Self:
-        row = _object(row)
+        row = read.row(row)
         return cls(
-            guid=_guid(row),
-            name=_text(row.get("name")),
-            type=_enum(row.get("type")),
+            guid=read.guid(row),
+            name=read.text(row.get("name")),
+            type=read.enum(row.get("type")),
             is_default=row.get("defaultBackupDestination") is True,
-            capacity=_whole(row.get("totalAvailableSpace")),
-            used=_whole(row.get("totalUsedSpace")),
+            capacity=read.whole(row.get("totalAvailableSpace")),
+            used=read.whole(row.get("totalUsedSpace")),
         )
 
 
@@ -266,13 +259,17 @@ class Hypervisor:
 
     @classmethod
     def manager_from_json(cls, row: Any) -> Self:
-        row = _object(row)
-        return cls(_guid(row), _text(row.get("url")) or _text(row.get("name")), _enum(row.get("type")), True)
+        row = read.row(row)
+        return cls(
+            read.guid(row), read.text(row.get("url")) or read.text(row.get("name")), read.enum(row.get("type")), True
+        )
 
     @classmethod
     def host_from_json(cls, row: Any) -> Self:
-        row = _object(row)
-        return cls(_guid(row), _text(row.get("host")) or _text(row.get("name")), _enum(row.get("type")), False)
+        row = read.row(row)
+        return cls(
+            read.guid(row), read.text(row.get("host")) or read.text(row.get("name")), read.enum(row.get("type")), False
+        )
 
 
 @dataclass(frozen=True)
@@ -285,8 +282,8 @@ class Cluster:
 
     @classmethod
     def from_json(cls, row: Any) -> Self:
-        row = _object(row)
-        return cls(_guid(row), _text(row.get("uuid")), _text(row.get("name")))
+        row = read.row(row)
+        return cls(read.guid(row), read.text(row.get("uuid")), read.text(row.get("name")))
 
 
 @dataclass(frozen=True)
@@ -302,14 +299,14 @@ class Storage:
 
     @classmethod
     def from_json(cls, row: Any) -> Self:
-        row = _object(row)
+        row = read.row(row)
         clusters = row.get("clusters") if isinstance(row.get("clusters"), list) else []
         return cls(
-            guid=_guid(row),
-            uuid=_text(row.get("uuid")),
-            name=_text(row.get("name")),
-            capacity=_whole(row.get("totalAvailableSpace")),
-            used=_whole(row.get("totalUsedSpace")),
+            guid=read.guid(row),
+            uuid=read.text(row.get("uuid")),
+            name=read.text(row.get("name")),
+            capacity=read.whole(row.get("totalAvailableSpace")),
+            used=read.whole(row.get("totalUsedSpace")),
             clusters=tuple(found for item in clusters if (found := Reference.read(item))),
         )
 
@@ -329,16 +326,16 @@ class RestoreJob:
 
     @classmethod
     def from_json(cls, row: Any) -> Self:
-        row = _object(row)
+        row = read.row(row)
         return cls(
-            guid=_guid(row),
-            status=_enum(row.get("status")),
-            status_info=_text(row.get("statusInfo")),
-            restore_time=_time(row.get("restoreTime")),
+            guid=read.guid(row),
+            status=read.enum(row.get("status")),
+            status_info=read.text(row.get("statusInfo")),
+            restore_time=read.time(row.get("restoreTime")),
             backup=Reference.read(row.get("backup")),
             protected_entity=Reference.read(row.get("protectedEntity")),
             dst_protected_entity=Reference.read(row.get("dstProtectedEntity")),
-            restored_name=_text(row.get("restoredPeName")),
+            restored_name=read.text(row.get("restoredPeName")),
         )
 
 
@@ -352,53 +349,5 @@ class Project:
 
     @classmethod
     def from_json(cls, row: Any) -> Self:
-        row = _object(row)
-        return cls(_guid(row), _text(row.get("name")), _text(row.get("uuid")))
-
-
-def _object(row: Any) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise Malformed("a row is not an object")
-    return row
-
-
-def _guid(row: dict[str, Any]) -> str:
-    guid = row.get("guid")
-    if not isinstance(guid, str) or not GUID.fullmatch(guid):
-        raise Malformed("a row has no usable guid")
-    return guid
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
-
-
-def _enum(value: Any) -> str:
-    return _text(value.get("name")) if isinstance(value, dict) else _text(value)
-
-
-def _flag(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _whole(value: Any) -> int | None:
-    number = _number(value)
-    return None if number is None or number != number or abs(number) > 2**62 else int(number)
-
-
-def _time(value: Any) -> datetime | None:
-    milliseconds = _whole(value)
-    if milliseconds is None:
-        return None
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
-    except (OverflowError, ValueError, OSError):
-        return None
+        row = read.row(row)
+        return cls(read.guid(row), read.text(row.get("name")), read.text(row.get("uuid")))

@@ -7,8 +7,9 @@ import pytest
 from tests.vprotect_bridge.client.conftest import ScriptedServer, answer_with
 from vprotect_bridge.client.api import ExportRequest, VProtect
 from vprotect_bridge.client.errors import BadAnswer
+from vprotect_bridge.client.read import Malformed
 from vprotect_bridge.client.transport import Transport
-from vprotect_bridge.client.types import Backup, Malformed, Reference, Task, VirtualMachine
+from vprotect_bridge.client.types import Backup, Reference, Task, VirtualMachine
 
 TASK = {"guid": "task-1", "type": {"name": "EXPORT"}, "protectedEntity": {"guid": "vm-1"}}
 REQUEST = ExportRequest("vm-1", "FULL", "store-1", 1000, 2000, 50)
