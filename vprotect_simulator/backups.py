@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from vprotect_simulator import engine
+from vprotect_simulator import engine, plans
 from vprotect_simulator.engine import Refused, life
 from vprotect_simulator.names import Row, enum, new_guid, reference
 from vprotect_simulator.state import State
@@ -15,17 +15,19 @@ SHORTEST, LONGEST = 40, 900
 NO_SPACE = "Snapshot could not be created: not enough space on storage ssd-pool-2 at hv-03.internal"
 NOT_ASSIGNED = "Backup destination is not assigned to the node"
 GOOD = {"SUCCESS", "PARTIAL_SUCCESS"}
+SERVICE_ACCOUNT = {"guid": "svc-account", "name": "portal-svc"}
 
 
-def request_backup(state: State, vm: Row, wish: Row) -> Row:
+def request_backup(state: State, vm: Row, wish: Row, at: int | None = None) -> Row:
     """Makes an EXPORT task and its backup, both QUEUED (duties 16–18). Returns the task.
 
     `wish`: backup_type, destination (row or None), priority, window_start, window_end (epoch ms or None),
-    retry_count, origin ("USER" or "SCHEDULE").
+    retry_count; of a schedule also the schedule's row and the rule's GUID. `at`: when, if not now.
     """
-    now = state.clock.now_ms()
+    now = state.clock.now_ms() if at is None else at
     made_type, parent = _possible_type(state, vm, wish["backup_type"])
-    origin = {"guid": "svc-account", "name": "portal-svc", "type": enum(wish.get("origin", "USER"))}
+    schedule = wish.get("schedule")
+    origin = reference(schedule, "SCHEDULE") if schedule else reference(SERVICE_ACCOUNT, "USER")
     backup: Row = {
         "guid": new_guid(),
         "status": enum("QUEUED"),
@@ -42,6 +44,7 @@ def request_backup(state: State, vm: Row, wish: Row) -> Row:
         "warningsPresent": False,
         "hidden": False,
         "name": _backup_name(vm),
+        "_rule": wish.get("rule"),
         "_destination": wish["destination"] and wish["destination"]["guid"],
         "_platform": platform_of(vm),
     }
@@ -65,11 +68,10 @@ def request_backup(state: State, vm: Row, wish: Row) -> Row:
 
 
 def _possible_type(state: State, vm: Row, wanted: str) -> tuple[str, Row | None]:
-    """INCREMENTAL needs an incremental schedule in the policy and an earlier backup to stand on."""
+    """INCREMENTAL needs an incremental schedule in the policy and an earlier backup to stand on (20, trap 11)."""
     if wanted != "INCREMENTAL":
         return "FULL", None
-    policy = state.policies.get((vm.get("vmBackupPolicy") or {}).get("guid", ""))
-    has_schedule = policy is not None and "INCREMENTAL" in policy["_schedule_types"]
+    has_schedule = plans.has_schedule(state, vm, "INCREMENTAL")
     if not has_schedule and state.settings.incremental_without_schedule == "refuse":
         raise Refused(400, "No incremental schedule is assigned to the policy of the virtual machine")
     base = newest_success(state, vm["guid"])
@@ -172,7 +174,7 @@ class Store(_BackupTask):
             backupLocations=[location(backup, destination)] if destination else [],
         )
         if vm := _vm_of(state, task):
-            note_success(vm, backup)
+            note_success(state, vm, backup)
         return summary
 
 
@@ -247,7 +249,7 @@ def location(backup: Row, destination: Row, status: str = "PRESENT") -> Row:
     }
 
 
-def note_success(vm: Row, backup: Row) -> None:
+def note_success(state: State, vm: Row, backup: Row) -> None:
     """The machine's own row follows its newest success (duty 16)."""
     vm["lastBackup"] = backup["snapshotTime"]
     vm["lastSuccessfulBackupSize"] = backup["size"]
@@ -257,7 +259,7 @@ def note_success(vm: Row, backup: Row) -> None:
         vm["lastSuccessfulFullBackup"] = reference(backup)
     else:
         vm["lastSuccessfulIncBackup"] = reference(backup)
-    if vm.get("vmBackupPolicy"):
+    if plans.has_schedule(state, vm):
         vm["backupUpToDate"] = True
 
 
@@ -266,3 +268,5 @@ def _fail_backup(state: State, backup: Row, reason: str) -> None:
     vm = state.vms.get(backup["protectedEntity"]["guid"])
     if vm is not None:
         vm["lastBackup"] = backup.get("snapshotTime") or backup["backupTime"]
+        if backup["originEntity"]["type"]["name"] == "SCHEDULE" and "backupUpToDate" in vm:
+            vm["backupUpToDate"] = False

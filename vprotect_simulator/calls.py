@@ -1,4 +1,4 @@
-"""The calls of vProtect's API that the simulator answers, one short function each (API reference, 4–8, 13, 14)."""
+"""The calls of vProtect's API that the simulator answers, one short function each (API reference, 4–14)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from vprotect_simulator import backups, engine, restores
+import vprotect_simulator.plan_runs  # noqa: F401  # tells the engine what a schedule's moment means
+from vprotect_simulator import backups, engine, plan_answers, plans, restores
 from vprotect_simulator.engine import Refused
-from vprotect_simulator.names import Row, enum, enum_name, guid_of, referred_guid, to_wire
+from vprotect_simulator.names import VM_DETAILS, Row, enum, enum_name, guid_of, referred_guid, to_wire, without
 from vprotect_simulator.state import State
 
 COOKIE = "JSESSIONID"
@@ -233,7 +234,7 @@ class Api:
         for guid in self._filter_values(call, ("backup-to-be-restored",)):
             allowed = restores.allowed_targets(self.state, _found(self.state.backups, guid))
             rows = [row for row in rows if row in allowed]
-        return self._list(call, [{**_without(row, "name"), text: row["name"]} for row in rows])
+        return self._list(call, [{**without(row, "name"), text: row["name"]} for row in rows])
 
     def list_clusters(self, call: Call) -> Reply:
         return self._of_targets(call, self.state.clusters)
@@ -256,6 +257,91 @@ class Api:
     def get_restore_job(self, call: Call, guid: str) -> Reply:
         return Reply(200, to_wire(_found(self.state.restore_jobs, guid)))
 
+    # ── Schedules, policies, rules ───────────────────────────────────────────
+
+    def list_schedules(self, call: Call) -> Reply:
+        rows = self._of_tenant(call, "/schedules", list(self.state.schedules.values()))
+        if values := self._filter_values(call, ("type",)):
+            rows = [row for row in rows if row["type"]["name"] in values]
+        for guid in self._filter_values(call, ("protected-entity",)):
+            policy = plans.policy_of(self.state, _found(self.state.vms, guid))
+            rows = [row for row in rows if policy and row in plans.schedules_of(self.state, policy)]
+        return self._list(call, [plan_answers.schedule_answer(self.state, row) for row in rows])
+
+    def list_policies(self, call: Call) -> Reply:
+        rows = self._of_tenant(call, "/policies/vm-backup", list(self.state.policies.values()))
+        for guid in self._filter_values(call, ("virtual-machine",)):
+            rows = [row for row in rows if row is plans.policy_of(self.state, _found(self.state.vms, guid))]
+        is_extended = _first(call.query, "extended") == "true"
+        return self._list(call, [plan_answers.policy_row(self.state, row, is_extended=is_extended) for row in rows])
+
+    def list_rules(self, call: Call) -> Reply:
+        """`policy` is its filter; the vendor's old plugin says `rule` and gets all (20, trap 29)."""
+        rows = list(self.state.rules.values())
+        if values := self._filter_values(call, ("policy",)):
+            rows = [row for row in rows if row["_policy"] in values]
+        return self._list(call, [plan_answers.rule_answer(self.state, row) for row in rows])
+
+    def _of_tenant(self, call: Call, path: str, rows: list[Row]) -> list[Row]:
+        values = self._filter_values(call, TENANT_FILTERS[self.dialect][path])
+        owners = ("tenantId", "projectUuid", "_project_uuid")
+        return [row for row in rows if not values or values & {row.get(owner) for owner in owners}]
+
+    def get_schedule(self, call: Call, guid: str) -> Reply:
+        return self._schedule(200, _found(self.state.schedules, guid))
+
+    def create_schedule(self, call: Call) -> Reply:
+        return self._schedule(201, plans.save_schedule(self.state, _object(call.body), None, _project(call)))
+
+    def replace_schedule(self, call: Call, guid: str) -> Reply:
+        old = _found(self.state.schedules, guid)
+        return self._replaced(self._schedule(200, plans.save_schedule(self.state, _object(call.body), old)))
+
+    def delete_schedule(self, call: Call, guid: str) -> Reply:
+        plans.delete_schedule(self.state, _found(self.state.schedules, guid))
+        return Reply(204)
+
+    def _schedule(self, status: int, row: Row) -> Reply:
+        return Reply(status, to_wire(plan_answers.schedule_answer(self.state, row)))
+
+    def get_policy(self, call: Call, guid: str) -> Reply:
+        return self._policy(200, _found(self.state.policies, guid))
+
+    def create_policy(self, call: Call) -> Reply:
+        return self._policy(201, plans.save_policy(self.state, _object(call.body), None, _project(call)))
+
+    def replace_policy(self, call: Call, guid: str) -> Reply:
+        old = _found(self.state.policies, guid)
+        return self._replaced(self._policy(200, plans.save_policy(self.state, _object(call.body), old)))
+
+    def delete_policy(self, call: Call, guid: str) -> Reply:
+        plans.delete_policy(self.state, _found(self.state.policies, guid))
+        return Reply(204)
+
+    def _policy(self, status: int, row: Row) -> Reply:
+        return Reply(status, to_wire(plan_answers.policy_answer(self.state, row)))
+
+    def get_rule(self, call: Call, guid: str) -> Reply:
+        return self._rule(200, _found(self.state.rules, guid))
+
+    def create_rule(self, call: Call) -> Reply:
+        return self._rule(201, plans.save_rule(self.state, _object(call.body)))
+
+    def replace_rule(self, call: Call, guid: str) -> Reply:
+        old = _found(self.state.rules, guid)
+        return self._replaced(self._rule(200, plans.save_rule(self.state, _object(call.body), old)))
+
+    def delete_rule(self, call: Call, guid: str) -> Reply:
+        plans.delete_rule(self.state, _found(self.state.rules, guid))
+        return Reply(204)
+
+    def _rule(self, status: int, row: Row) -> Reply:
+        return Reply(status, to_wire(plan_answers.rule_answer(self.state, row)))
+
+    def _replaced(self, reply: Reply) -> Reply:
+        """Whether a PUT answers details or nothing is not known (22, unknown 17): a setting decides."""
+        return reply if self.state.settings.put_answer == "details" else Reply(204)
+
     # ── Backups ──────────────────────────────────────────────────────────────
 
     def list_backups(self, call: Call) -> Reply:
@@ -268,7 +354,7 @@ class Api:
         return self._list(call, rows, hidden=("name",))
 
     def get_backup(self, call: Call, guid: str) -> Reply:
-        return Reply(200, to_wire(_without(_found(self.state.backups, guid), "name")))
+        return Reply(200, to_wire(without(_found(self.state.backups, guid), "name")))
 
     # ── Lists ────────────────────────────────────────────────────────────────
 
@@ -285,20 +371,24 @@ class Api:
             rows.sort(key=lambda row: _sort_key(row, order), reverse=_first(call.query, "direction") == "desc")
         page, size = _first(call.query, "page"), _first(call.query, "size")
         if not (page.isdigit() and size.isdigit()):
-            return Reply(200, to_wire([_without(row, *hidden) for row in rows]))
+            return Reply(200, to_wire([without(row, *hidden) for row in rows]))
         length = self.state.settings.default_page_size or max(int(size), 1)
         total = {} if self.state.settings.omit_total_count else {"X-Total-Count": str(len(rows))}
         shown = rows[int(page) * length : (int(page) + 1) * length]
-        return Reply(200, to_wire([_without(row, *hidden) for row in shown]), total)
+        return Reply(200, to_wire([without(row, *hidden) for row in shown]), total)
 
 
 # The tenant filter has five spellings, and each call knows only its own (API reference, 20, trap 1).
-TENANT_FILTERS = {
-    "classic": {"/virtual-machines": ("tenantid",), "/tasks": ("tenantId",)},
-    "current": {"/virtual-machines": ("project-uuid",), "/tasks": ("project-uuid",)},
+TENANT_FILTERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "classic": {
+        "/virtual-machines": ("tenantid",),
+        "/tasks": ("tenantId",),
+        "/schedules": ("tenantid", "tenant-id"),
+        "/policies/vm-backup": ("tenantid", "tenant-id"),
+    },
+    "current": dict.fromkeys(("/virtual-machines", "/tasks", "/schedules", "/policies/vm-backup"), ("project-uuid",)),
 }
 TASK_FILTERS = {"classic": ("protectedEntity",), "current": ("protected-entity",)}
-VM_DETAILS = ("tags", "quiesceBeforeSnapshot", "sshHost", "sshUser", "vmExportImportMode")
 
 GUID = "([^/]+)"
 ROUTES: tuple[tuple[str, str, Callable[..., Reply]], ...] = (
@@ -317,6 +407,21 @@ ROUTES: tuple[tuple[str, str, Callable[..., Reply]], ...] = (
     (f"/tasks/{GUID}", "DELETE", Api.delete_task),
     ("/backups", "GET", Api.list_backups),
     (f"/backups/{GUID}", "GET", Api.get_backup),
+    ("/schedules", "GET", Api.list_schedules),
+    ("/schedules", "POST", Api.create_schedule),
+    (f"/schedules/{GUID}", "GET", Api.get_schedule),
+    (f"/schedules/{GUID}", "PUT", Api.replace_schedule),
+    (f"/schedules/{GUID}", "DELETE", Api.delete_schedule),
+    ("/policies/vm-backup", "GET", Api.list_policies),
+    ("/policies/vm-backup", "POST", Api.create_policy),
+    (f"/policies/vm-backup/{GUID}", "GET", Api.get_policy),
+    (f"/policies/vm-backup/{GUID}", "PUT", Api.replace_policy),
+    (f"/policies/vm-backup/{GUID}", "DELETE", Api.delete_policy),
+    ("/rules/vm-backup", "GET", Api.list_rules),
+    ("/rules/vm-backup", "POST", Api.create_rule),
+    (f"/rules/vm-backup/{GUID}", "GET", Api.get_rule),
+    (f"/rules/vm-backup/{GUID}", "PUT", Api.replace_rule),
+    (f"/rules/vm-backup/{GUID}", "DELETE", Api.delete_rule),
     ("/hypervisor-managers", "GET", Api.list_managers),
     ("/hypervisors", "GET", Api.list_hypervisors),
     ("/hypervisor-clusters", "GET", Api.list_clusters),
@@ -355,15 +460,16 @@ def _object(body: Any) -> Row:
     return body
 
 
+def _project(call: Call) -> str:
+    """On current servers the query names the owner of what is made (API reference, 11.1)."""
+    return _first(call.query, "project-uuid")
+
+
 def _moment(body: Row, name: str) -> int | None:
     value = body.get(name)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
         raise Refused(400, f"{name} must be a number of milliseconds")
     return value
-
-
-def _without(row: Row, *members: str) -> Row:
-    return {name: value for name, value in row.items() if name not in members}
 
 
 def _first(query: Query, name: str) -> str:

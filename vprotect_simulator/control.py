@@ -10,8 +10,9 @@ import threading
 from collections import deque
 from typing import Any
 
-from vprotect_simulator import engine, landscape
+from vprotect_simulator import engine, landscape, plans
 from vprotect_simulator.faults import Fault, FaultPlan
+from vprotect_simulator.firing import firing_times
 from vprotect_simulator.landscape import Kind
 from vprotect_simulator.names import Row, to_wire
 from vprotect_simulator.state import Settings, State
@@ -28,7 +29,7 @@ class Control:
 
     def reset(self, landscape_name: str = "demo", **settings: Any) -> None:
         """Forgets everything and lays the landscape out anew; the clock is real again."""
-        fresh = State()
+        fresh = State(dialect=self.state.dialect)
         fresh.settings.speed = self.state.settings.speed
         fresh.settings.change(settings)
         landscape.build(landscape_name, fresh)
@@ -57,6 +58,7 @@ class Control:
                 raise ValueError("there is no such machine")
             engine.catch_up(self.state)
             self.state.vms[guid].update(changes)
+            plans.drop_absent(self.state)
 
     def remove_machine(self, guid: str) -> None:
         with self._lock:
@@ -92,6 +94,23 @@ class Control:
             engine.catch_up(self.state)
             self.state.clock.offset_ms += int(seconds * 1000)
 
+    def run_until(self, until: int) -> None:
+        """Moves the clock to this moment (epoch ms) and lets happen what is due by then."""
+        with self._lock:
+            engine.catch_up(self.state)
+            ahead = until - self.state.clock.now_ms()
+            if ahead < 0:
+                raise ValueError("the clock does not go back")
+            self.state.clock.offset_ms += ahead
+            engine.catch_up(self.state)
+
+    def firings(self, schedule: str, start: int, end: int) -> list[int]:
+        """When a schedule fires from `start` until just before `end` (epoch ms), by what is kept of it now."""
+        with self._lock:
+            if schedule not in self.state.schedules:
+                raise ValueError("there is no such schedule")
+            return list(firing_times(self.state.schedules[schedule], start, end))
+
     def change_settings(self, **changes: Any) -> Settings:
         with self._lock:
             engine.catch_up(self.state)
@@ -109,7 +128,10 @@ class Control:
             return [c for c in self.calls if method in {"", c["method"]} and c["path"].startswith(path)]
 
     def made_tasks(self) -> list[Row]:
-        """Every task ever made, also those that are gone: guid, type, vm, backup, at, windowStart, windowEnd."""
+        """Every task ever made, also those that are gone.
+
+        Each has guid, type, vm, backup, at, windowStart, windowEnd, and the GUID of its origin: schedule or account.
+        """
         with self._lock:
             engine.catch_up(self.state)
             return list(self.state.made_tasks)

@@ -42,6 +42,19 @@ def _ledger(control: Control, call: Call) -> Any:
     return control.ledger(method, path)
 
 
+def _clock(control: Control, call: Call) -> None:
+    body = _body(call)
+    if "until" in body:
+        control.run_until(**body)
+    else:
+        control.advance(**body)
+
+
+def _firings(control: Control, call: Call, schedule: str) -> list[int]:
+    start, end = (int(call.query.get(name, [""])[0]) for name in ("start", "end"))
+    return control.firings(schedule, start, end)
+
+
 ROUTES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     ("/reset", "POST", _reset),
     ("/machines", "POST", lambda control, call: control.add_machines(**_body(call))),
@@ -53,7 +66,8 @@ ROUTES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     ("/sessions", "DELETE", lambda control, call: control.expire_sessions()),
     ("/faults", "POST", lambda control, call: control.fault(**_body(call))),
     ("/faults", "DELETE", lambda control, call: control.clear_faults()),
-    ("/clock", "POST", lambda control, call: control.advance(**_body(call))),
+    ("/clock", "POST", _clock),
+    ("/schedules/([^/]+)/firings", "GET", _firings),
     ("/settings", "GET", lambda control, call: asdict(control.state.settings)),
     ("/settings", "PATCH", lambda control, call: asdict(control.change_settings(**_body(call)))),
     ("/ledger", "GET", _ledger),

@@ -58,7 +58,7 @@ def catch_up(state: State) -> bool:
         moment, action, row = event
         action(state, row, moment)
         moved = True
-    return _forget_finished(state, now) or moved
+    return forget_finished(state, now) or moved
 
 
 def _next_event(state: State, now: int) -> tuple[int, Any, Row] | None:
@@ -121,6 +121,7 @@ def queue(state: State, kind: str, vm: Row, backup: Row, at: int, **members: Any
     state.made_tasks.append(
         {"guid": task["guid"], "type": kind, "vm": vm["guid"], "backup": backup["guid"], "at": at}
         | {"windowStart": task.get("windowStart"), "windowEnd": task.get("windowEnd")}
+        | {"origin": task["originEntity"]["guid"] if "originEntity" in task else None}
     )
     return task
 
@@ -203,7 +204,7 @@ def remove(state: State, task: Row) -> None:
     del state.tasks[task["guid"]]
 
 
-def _forget_finished(state: State, now: int) -> bool:
+def forget_finished(state: State, now: int) -> bool:
     """Finished tasks vanish after the task retention; their backups stay (duty 24)."""
     oldest = now - int(state.settings.task_retention * 1000)
     old = [guid for guid, task in state.tasks.items() if task.get("finishTime") is not None]

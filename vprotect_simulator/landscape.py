@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from vprotect_simulator.backups import backup_size, location, note_success, platform_of, request_backup
+from vprotect_simulator.firing import DAY_MS, DAYS
 from vprotect_simulator.names import Row, enum, guid_of, reference
+from vprotect_simulator.plans import plan_next_firing
 from vprotect_simulator.state import State
 
 GIB = 1024**3
-DAY_MS = 24 * 3600 * 1000
 NIGHT_IS_OVER_MS = 3 * 3600 * 1000
 PROJECT_UUIDS = {
     "aurora-books": "e5a2c7b64a0d4d1fb0b5f8f0c2b1a910",
@@ -92,14 +93,71 @@ def _shared(state: State) -> None:
             "visibleForAllVms": True,
             "_not_for": not_for,
         }
-    for name, types in (("daily", ["FULL", "INCREMENTAL"]), ("weekly-full", ["FULL"]), ("no-schedule", [])):
-        guid = guid_of(f"policy/{name}")
-        state.policies[guid] = {"guid": guid, "name": name, "_schedule_types": types}
+    _add_policy(state, "daily", nightly=("INCREMENTAL", DAYS[:6]), sundays=("FULL", DAYS[6:]))
+    _add_policy(state, "weekly-full", saturdays=("FULL", DAYS[5:6]))
+    _add_policy(state, "no-schedule")
     for platform in MANAGERS:
         _add_target(state, guid_of(f"manager/{platform}"), MANAGERS[platform], platform, is_manager=True)
     _add_target(state, guid_of("host/kvm-01"), "kvm-01.example.test", KVM, is_manager=False)
     guid = guid_of("node/node1")
     state.nodes[guid] = {"guid": guid, "name": "node1"}
+
+
+def _add_policy(state: State, name: str, **schedules: tuple[str, tuple[str, ...]]) -> None:
+    """A provider's policy: nobody's tenantId, one rule, schedules of its own at 02:00 UTC."""
+    policy, rule = guid_of(f"policy/{name}"), guid_of(f"rule/{name}")
+    destination = guid_of("destination/primary-fs")
+    state.policies[policy] = {
+        "guid": policy,
+        "name": name,
+        "priority": 50,
+        "autoRemoveNonPresent": False,
+        "autoAssignSettings": {"mode": enum("DISABLED")},
+        "tenantId": None,
+    }
+    state.rules[rule] = {
+        "guid": rule,
+        "name": "Default",
+        "_policy": policy,
+        "_schedules": [guid_of(f"schedule/{schedule}") for schedule in schedules],
+        "_destinations": [destination],
+        "_destination": destination,
+    }
+    if state.dialect == "current":
+        state.policies[policy] |= {"active": True, "backupRetryCount": 0}
+        state.rules[rule] |= {"active": True, "position": 0, "ruleBackupDestinations": [_primary(state, destination)]}
+    for schedule, (backup_type, days) in schedules.items():
+        _add_schedule(state, schedule, backup_type, days)
+
+
+def _primary(state: State, destination: str) -> Row:
+    return {
+        "backupDestination": reference(state.destinations[destination]),
+        "roleType": enum("PRIMARY"),
+        "active": True,
+        "daysToKeepRetentionLock": 0,
+        "backupRetentionSettings": {"retentionKeepLastNFull": 4, "retentionKeepLastNIncremental": 30},
+    }
+
+
+def _add_schedule(state: State, name: str, backup_type: str, days: tuple[str, ...]) -> None:
+    guid = guid_of(f"schedule/{name}")
+    state.schedules[guid] = {
+        "guid": guid,
+        "name": name,
+        "type": enum("VM_BACKUP"),
+        "backupType": enum(backup_type),
+        "executionType": enum("TIME"),
+        "active": True,
+        "hour": 2 * 3_600_000,
+        "startWindowLength": 6 * 3_600_000,
+        "daysOfWeek": [enum(day) for day in days],
+        "months": [],
+        "dayOfWeekOccurrences": [],
+        "tenantId": None,
+        # Until somebody saves it: what tests find must not depend on the time of day.
+        "_sleeps": True,
+    }
 
 
 def _add_target(state: State, guid: str, name: str, platform: str, *, is_manager: bool) -> None:
@@ -194,7 +252,7 @@ def _add_history(state: State, vm: Row, kind: Kind) -> None:
                 backup["backupLocations"][0]["status"] = enum("REMOVED")
             elif rng.random() < 0.03:
                 backup.update(status=enum("PARTIAL_SUCCESS"), warnings=["One disk was left out"], warningsPresent=True)
-            note_success(vm, backup)
+            note_success(state, vm, backup)
 
 
 def _past_backup(state: State, vm: Row, at: int, kind: str, base: Row | None, rng: random.Random) -> Row:
@@ -242,7 +300,7 @@ def start_backup(state: State, name: str, backup_type: str = "FULL") -> None:
         "window_start": None,
         "window_end": None,
         "retry_count": 0,
-        "origin": "SCHEDULE",
+        "schedule": state.schedules[guid_of("schedule/nightly")],
     }
     request_backup(state, state.vms[guid_of(f"vm/{name}")], wish)
 
@@ -284,6 +342,9 @@ CUMULUS = (
 def _demo(state: State) -> None:
     for kind in (*_aurora(), *_borealis(), *_cumulus(), *_nobodys()):
         add_machine(state, kind)
+    for schedule in state.schedules.values():
+        del schedule["_sleeps"]
+        plan_next_firing(state, schedule, state.clock.now_ms())
     state.vms[guid_of("vm/kasse-köln")]["_behaviour"] = {"EXPORT": "fail"}
     state.vms[guid_of("vm/cumulus-12")]["_behaviour"] = {"STORE": "fail"}
     for name in ("shop-db-02", "röntgen_archiv", "cumulus-02"):

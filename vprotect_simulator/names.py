@@ -13,6 +13,10 @@ def guid_of(path: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"vprotect-simulator/{path}"))
 
 
+# What only the details of a machine have (API reference, 5.2).
+VM_DETAILS = ("tags", "quiesceBeforeSnapshot", "sshHost", "sshUser", "vmExportImportMode")
+
+
 def new_guid() -> str:
     return str(uuid4())
 
@@ -53,6 +57,10 @@ def referred_guid(value: Any) -> str:
     """The GUID in a request's reference: `{guid}`, `{guid, name}`, a whole row or a bare string."""
     guid = value.get("guid") if isinstance(value, dict) else value
     return guid if isinstance(guid, str) else ""
+
+
+def without(row: Row, *members: str) -> Row:
+    return {name: value for name, value in row.items() if name not in members}
 
 
 def to_wire(value: Any) -> Any:

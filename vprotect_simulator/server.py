@@ -55,7 +55,7 @@ class SimulatorServer:
     ) -> None:
         self._lock = threading.RLock()
         self._state_file = state_file
-        self.state = _first_state(state_file, landscape_name, speed)
+        self.state = _first_state(state_file, landscape_name, speed, dialect)
         self.control = Control(self.state, self._lock)
         self.api = Api(self.state, Account(login, password), dialect)
         self._is_changed = True
@@ -108,14 +108,15 @@ class SimulatorServer:
                 self._is_changed = False
 
 
-def _first_state(state_file: Path | None, landscape_name: str, speed: float) -> State:
+def _first_state(state_file: Path | None, landscape_name: str, speed: float, dialect: str) -> State:
     if state_file and state_file.exists():
         state = State.load(state_file)
     else:
-        state = State()
+        state = State(dialect=dialect)
         state.settings.change({"speed": speed})
         landscape.build(landscape_name, state)
     state.settings.change({"speed": speed})
+    state.dialect = dialect
     return state
 
 

@@ -17,6 +17,9 @@ class Settings:
     `speed`: how much faster than life work runs. `answer_shape` of POST /tasks/export: array, object, batch, empty.
     `marker_truncation` of windows: none, s, min, absent. `absent_machine`: fail or refuse a backup of a machine that
     is gone (unknown 16). `incremental_without_schedule`: full or refuse (API reference, 21, duty 18).
+    `name_clash_status`: of a name that is taken (unknown 5). `put_answer`: details or nothing (unknown 17).
+    `tenant_not_sent`: what a PUT without tenantId does to it, clear or keep (unknown 6). `schedule_in_use`: refuse
+    or unassign one that is deleted (unknown 14). `hour_reading`: times of day within the day, negative or over it.
     """
 
     speed: float = 1.0
@@ -31,6 +34,11 @@ class Settings:
     task_retention: float = 24 * 3600
     incremental_without_schedule: str = "full"
     absent_machine: str = "fail"
+    name_clash_status: int = 409
+    put_answer: str = "details"
+    tenant_not_sent: str = "clear"
+    schedule_in_use: str = "refuse"
+    hour_reading: str = "day"
     has_restore_jobs: bool = True
     queue_seconds: float = 20
     gap_seconds: float = 15
@@ -40,6 +48,10 @@ class Settings:
         "marker_truncation": ("none", "s", "min", "absent"),
         "incremental_without_schedule": ("full", "refuse"),
         "absent_machine": ("fail", "refuse"),
+        "put_answer": ("details", "nothing"),
+        "tenant_not_sent": ("clear", "keep"),
+        "schedule_in_use": ("refuse", "unassign"),
+        "hour_reading": ("day", "negative", "over"),
     }
 
     def change(self, changes: Row) -> None:
@@ -72,15 +84,19 @@ class Clock:
 class State:
     """Rows by GUID. `targets` are hypervisors and their managers.
 
+    `dialect`: classic or current, set at the start.
     `promises`: what the engine will do later, each with its moment `at`.
     """
 
     settings: Settings = field(default_factory=Settings)
+    dialect: str = "classic"
     clock: Clock = field(default_factory=Clock)
     vms: dict[str, Row] = field(default_factory=dict)
     projects: dict[str, Row] = field(default_factory=dict)
     destinations: dict[str, Row] = field(default_factory=dict)
+    schedules: dict[str, Row] = field(default_factory=dict)
     policies: dict[str, Row] = field(default_factory=dict)
+    rules: dict[str, Row] = field(default_factory=dict)
     nodes: dict[str, Row] = field(default_factory=dict)
     targets: dict[str, Row] = field(default_factory=dict)
     clusters: dict[str, Row] = field(default_factory=dict)
@@ -105,6 +121,8 @@ class State:
         """Raises `ValueError` when the file is not a state of this version."""
         try:
             kept = json.loads(path.read_text())
+            if missing := {f.name for f in fields(cls)} - set(kept):
+                raise KeyError(*missing)
             settings, clock = Settings(**kept.pop("settings")), Clock(**kept.pop("clock"))
             return cls(settings=settings, clock=clock, **kept)
         except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:

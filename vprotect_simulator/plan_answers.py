@@ -1,0 +1,75 @@
+"""What is answered about schedules, policies and rules: rows of lists, and details (API reference, 10–12)."""
+
+from __future__ import annotations
+
+from vprotect_simulator.firing import DAY_MS
+from vprotect_simulator.names import VM_DETAILS, Row, reference, without
+from vprotect_simulator.plans import backups_of, members_of, rules_of, rules_with
+from vprotect_simulator.state import State
+
+
+def schedule_answer(state: State, schedule: Row) -> Row:
+    """Old rows of a database may have times of day below 0 or beyond a day; a setting makes all like that (10.2)."""
+    off = {"day": 0, "negative": -DAY_MS, "over": DAY_MS}[state.settings.hour_reading]
+    shown = {**schedule}
+    if "hour" in schedule:
+        shown["hour"] = schedule["hour"] + off
+    else:
+        hours = {name: schedule["interval"][name] + off for name in ("startHour", "endHour")}
+        shown["interval"] = {**schedule["interval"], **hours}
+    rules = rules_with(state, schedule)
+    policies = [reference(state.policies[rule["_policy"]]) for rule in rules]
+    return {**shown, "rules": [reference(rule) for rule in rules], "policies": policies}
+
+
+def policy_row(state: State, policy: Row, *, is_extended: bool = False) -> Row:
+    """Less than the details: no machines, and only the mode of the automatic assignment (11.3)."""
+    rules, members = rules_of(state, policy), members_of(state, policy)
+    guids = dict.fromkeys(rule["_destination"] for rule in rules if rule["_destination"])
+    return {
+        **without(policy, "autoAssignSettings"),
+        "autoAssignMode": policy["autoAssignSettings"]["mode"],
+        "ruleCount": len(rules),
+        "vmCount": len(members),
+        "averageBackupSize": _average_size(members),
+        "backupDestinations": [reference(state.destinations[guid]) for guid in guids],
+        "rules": [rule_answer(state, rule) for rule in rules] if _shows_rules(state, is_extended) else None,
+    }
+
+
+def _shows_rules(state: State, is_extended: bool) -> bool:
+    return is_extended or state.dialect == "classic"
+
+
+def policy_answer(state: State, policy: Row) -> Row:
+    members = members_of(state, policy)
+    return {
+        **policy,
+        "vms": [without(vm, *VM_DETAILS) for vm in members],
+        "rules": [rule_answer(state, rule) for rule in rules_of(state, policy)],
+        "averageBackupSize": _average_size(members),
+    }
+
+
+def _average_size(members: list[Row]) -> int:
+    return sum(vm["lastSuccessfulBackupSize"] for vm in members) // max(len(members), 1)
+
+
+def rule_answer(state: State, rule: Row) -> Row:
+    policy = state.policies[rule["_policy"]]
+    shown = {
+        **rule,
+        "policy": reference(policy),
+        "schedules": [reference(state.schedules[guid]) for guid in rule["_schedules"]],
+    }
+    if state.dialect == "classic":
+        return {**shown, "backupDestinations": [reference(state.destinations[guid]) for guid in rule["_destinations"]]}
+    backups = len(backups_of(state, rule))
+    return {
+        **shown,
+        "markedForDeletion": rule.get("markedForDeletion", False),
+        "schedulesCount": len(rule["_schedules"]),
+        "vmCount": len(members_of(state, policy)),
+        "backupCount": backups,
+        "removable": not backups,
+    }
