@@ -276,11 +276,11 @@ def _changes_in(zone: str, year: int) -> tuple[Change, ...]:
     offsets = [_offset(zone, day * DAY) for day in range(first, following + 1)]
     pairs = zip(range(first, following), offsets, offsets[1:], strict=False)
     return tuple(
-        Change(_changes_at(zone, day * DAY, before), before, after) for day, before, after in pairs if before != after
+        Change(_bisected(zone, day * DAY, before), before, after) for day, before, after in pairs if before != after
     )
 
 
-def _changes_at(zone: str, midnight: int, before: int) -> int:
+def _bisected(zone: str, midnight: int, before: int) -> int:
     still, already = midnight, midnight + DAY
     while already - still > 1:
         middle = (still + already) // 2
@@ -292,10 +292,13 @@ def _changes_at(zone: str, midnight: int, before: int) -> int:
 
 
 def _turn(timing: LocalTiming, change: Change) -> int:
-    """From which instant on the offset after the change decides: not before the change, nor later than it is long.
+    """From which instant on runs go by the offset after the change: at the change, or later by its length at most.
 
-    `doubtful` are the runs whose local time doesn't exist or exists twice, `following` those of equal length after it.
-    Each is told by its time since the change under the offset with which it must (before) or must not (after) run yet.
+    `doubtful` are the runs whose local time doesn't exist or exists twice, `following` those of as long a time after
+    it, both told in milliseconds after the change. Clocks put forward: then the offset before runs the doubtful ones,
+    and the one after the following ones. Clocks put back: then the offset after would run the doubtful ones again, and
+    the one before the following ones too early. Either way a turn behind the doubtful and not behind the following ones
+    runs each once. Where runs are so close together that there is none, the change itself is the turn.
     """
     length = abs(change.after - change.before)
     begin = change.at + min(change.before, change.after)
@@ -315,7 +318,7 @@ def to_upstream(timing: LocalTiming, on: date | datetime) -> tuple[UpstreamTimin
     """
     moment = on if isinstance(on, datetime) else datetime.combine(on, time(12), ZoneInfo(timing.zone))
     instant = _instant(moment)
-    found = _derived(timing, _offset(timing.zone, instant), _listing(timing, instant).first)
+    found = _derived(timing, _offset(timing.zone, instant), _day_list(timing, instant).first)
     if len(found) > MOST_SCHEDULES:
         raise CannotBeExact
     return found
@@ -335,7 +338,7 @@ def check_exact(timing: LocalTiming, now: datetime) -> None:
 def upstream_for(timing: LocalTiming, now: datetime) -> tuple[UpstreamTiming, ...]:
     """What vProtect must hold at `now`: the same from one `put_again_at` to the next, and exact all that time."""
     instant = _instant(now)
-    return _derived(timing, _offset_held(timing, instant).offset, _listing(timing, instant).first)
+    return _derived(timing, _offset_held(timing, instant).offset, _day_list(timing, instant).first)
 
 
 def put_again_at(timing: LocalTiming, now: datetime) -> datetime | None:
@@ -351,7 +354,7 @@ def put_again_at(timing: LocalTiming, now: datetime) -> datetime | None:
     """
     instant = _instant(now)
     hold = _offset_held(timing, instant)
-    ends = [hold.until, _listing(timing, instant).until if _needs_list(timing, hold.offset) else None]
+    ends = [hold.until, _day_list(timing, instant).until if _needs_list(timing, hold.offset) else None]
     return min((_moment(end) for end in ends if end is not None), default=None)
 
 
@@ -360,7 +363,7 @@ class OffsetHeld(NamedTuple):
     until: int | None
 
 
-class Listing(NamedTuple):
+class DayList(NamedTuple):
     """A list of days covers the twelve months from `first` on; `until`: when the next one takes its place."""
 
     first: date
@@ -378,13 +381,13 @@ def _offset_held(timing: LocalTiming, now: int) -> OffsetHeld:
     return OffsetHeld(offset, None)
 
 
-def _listing(timing: LocalTiming, now: int) -> Listing:
+def _day_list(timing: LocalTiming, now: int) -> DayList:
     """Renewed each half-year, it always covers five months more than it must."""
     year = _moment(now).year
     halves = [date(year - 1, 7, 1), date(year, 1, 1), date(year, 7, 1), date(year + 1, 1, 1)]
     renewals = [(half, _renewal(timing, half)) for half in halves]
     first = max(half for half, renewal in renewals if renewal <= now)
-    return Listing(first, min(renewal for _half, renewal in renewals if renewal > now))
+    return DayList(first, min(renewal for _half, renewal in renewals if renewal > now))
 
 
 def _renewal(timing: LocalTiming, half: date) -> int:
