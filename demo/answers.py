@@ -39,7 +39,8 @@ def worker(redis_url: str) -> bool:
 
 def ring_inventory(redis_url: str) -> None:
     """Beat would ring too, but only after its first period."""
-    _celery(redis_url).send_task("vprotect_bridge.tasks.sync_inventory", queue="inventory")
+    for task in ("sync_inventory", "sync_plans"):
+        _celery(redis_url).send_task(f"vprotect_bridge.tasks.{task}", queue="inventory")
 
 
 def has_machines(database_url: str) -> bool:

@@ -15,7 +15,7 @@ from portal import words
 from tenants.models import Tenant
 from vprotect_bridge.models import Backup, Destination, Hypervisor, Machine, Protection
 from vprotect_bridge.restore_wishes import PLATFORMS, RestoreWish, clusters_of, data_centers, storages_of
-from vprotect_bridge.services import BackupWish, WishRefused
+from vprotect_bridge.services import BackupWish, WishRefused, can_be_incremental
 
 DEFAULT_PRIORITY = 50
 
@@ -97,7 +97,7 @@ class BackupForm(forms.Form):
 
     def __init__(self, *args: Any, machine: Machine, tenant: Tenant, destinations: list[Destination], **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.can_be_incremental = bool(machine.policy_guid)
+        self.can_be_incremental = can_be_incremental(machine)
         self.fields["destination"].choices = [(d.guid, d.name) for d in destinations]  # type: ignore[attr-defined]
         priority = self.fields["priority"]
         priority.max_value = tenant.priority_cap  # type: ignore[attr-defined]

@@ -215,9 +215,11 @@ CELERY_TASK_DEFAULT_QUEUE = "submit"
 CELERY_TASK_ROUTES = {
     "vprotect_bridge.tasks.submit": {"queue": "submit"},
     "vprotect_bridge.tasks.answer": {"queue": "submit"},
+    "vprotect_bridge.tasks.plans": {"queue": "submit"},
     "vprotect_bridge.tasks.follow": {"queue": "follow"},
     "vprotect_bridge.tasks.reconcile": {"queue": "follow"},
     "vprotect_bridge.tasks.sync_inventory": {"queue": "inventory"},
+    "vprotect_bridge.tasks.sync_plans": {"queue": "inventory"},
     "vprotect_bridge.tasks.sync_backups": {"queue": "inventory"},
 }
 
@@ -235,6 +237,8 @@ CELERY_BEAT_SCHEDULE = {
     "follow": _every("follow", VPROTECT_SECONDS["follow"]),
     "reconcile": _every("reconcile", VPROTECT_SECONDS["reconcile"]),
     "sync-inventory": _every("sync_inventory", VPROTECT_SECONDS["inventory"]),
+    "sync-plans": _every("sync_plans", VPROTECT_SECONDS["inventory"]),
+    "plans": _every("plans", VPROTECT_SECONDS["reconcile"]),
     "sync-backups": _every("sync_backups", min(VPROTECT_SECONDS["inventory"], 5)),
 }
 

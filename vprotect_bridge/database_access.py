@@ -26,6 +26,15 @@ TABLES = {
     ),
     # Events may hold vProtect's original words, with names of other people's infrastructure: not for web.
     "vprotect_bridge_operationevent": tenant_owned(web="INSERT", operator="SELECT, INSERT"),
+    # What vProtect holds under names of all tenants: web reads what of it is in a tenant's plan.
+    "vprotect_bridge_policy": Access(operator="SELECT", worker=EVERYTHING, reason="names of all tenants; not for web"),
+    "vprotect_bridge_schedule": Access(
+        operator="SELECT", worker=EVERYTHING, reason="names of all tenants; not for web"
+    ),
+    "vprotect_bridge_plan": tenant_owned(web="SELECT, INSERT, UPDATE (look_wanted_at)", operator="SELECT"),
+    "vprotect_bridge_planchange": tenant_owned(
+        web="SELECT, INSERT, UPDATE (state, next_at, decided_at)", operator="SELECT, UPDATE"
+    ),
     "vprotect_bridge_question": tenant_owned(web="SELECT, INSERT", operator="SELECT"),
     "vprotect_bridge_upstreamstatus": Access(
         web="SELECT", operator="SELECT, UPDATE", worker=EVERYTHING, reason="one row, how vProtect is"

@@ -17,6 +17,11 @@ def ring_answer() -> None:
     _ring("vprotect_bridge.tasks.answer")
 
 
+def ring_plans() -> None:
+    """There is a change of a plan to put in place."""
+    _ring("vprotect_bridge.tasks.plans")
+
+
 def _ring(task: str) -> None:
     try:
         current_app.send_task(task, expires=60)

@@ -9,7 +9,7 @@ from datetime import datetime
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from vprotect_bridge.client.types import FINAL_BACKUP_STATUSES
-from vprotect_bridge.models import Backup, Machine, Protection
+from vprotect_bridge.models import Backup, Machine, Policy, Protection, Standing
 
 RESTORABLE = ("SUCCESS", "PARTIAL_SUCCESS")
 SUCCEEDED = (*RESTORABLE, "SUCCESS_REMOVED")
@@ -25,8 +25,10 @@ class History:
     last_success_at: datetime | None = None
 
 
-def conclude(machine: Machine, history: History) -> Protection:
+def conclude(machine: Machine, history: History, standing: str = "") -> Protection:
     """The first that holds, worst first. Protected is only what vProtect itself calls up to date.
+
+    `standing` is that of the machine's policy, empty while it is not known: a policy without a rule protects nothing.
 
     A machine whose backups were never listed counts as restorable if its row names the size of a successful one
     (API reference, 5.1).
@@ -36,8 +38,10 @@ def conclude(machine: Machine, history: History) -> Protection:
         return Protection.DELETED if history.is_restorable or never_listed else Protection.GONE
     if history.last_status == "FAILED":
         return Protection.FAILED
-    if not machine.policy_guid:
+    if not machine.policy_guid or standing == Standing.IDLE:
         return Protection.UNPROTECTED
+    if standing == Standing.PAUSED:
+        return Protection.PAUSED
     by_schedule = {True: Protection.PROTECTED, False: Protection.OVERDUE, None: Protection.UNKNOWN}
     return by_schedule[machine.backup_up_to_date]
 
@@ -56,7 +60,8 @@ def _differs(machine: Machine) -> bool:
     """Sets what is concluded; True if that is news."""
     was = (machine.protection, machine.last_success_at)
     history = History(machine.last_status or "", machine.is_restorable, machine.success_at)  # type: ignore[attr-defined]
-    machine.protection, machine.last_success_at = conclude(machine, history), history.last_success_at
+    standing = machine.standing or ""  # type: ignore[attr-defined]
+    machine.protection, machine.last_success_at = conclude(machine, history, standing), history.last_success_at
     return was != (machine.protection, machine.last_success_at)
 
 
@@ -69,6 +74,7 @@ def _with_history(ids: list[int]) -> QuerySet[Machine]:
         Machine.across_tenants.filter(pk__in=ids)
         .defer("details", "tags")
         .annotate(
+            standing=Subquery(Policy.objects.filter(guid=OuterRef("policy_guid")).values("standing")[:1]),
             last_status=Subquery(present.filter(status__in=FINAL_BACKUP_STATUSES).values("status")[:1]),
             is_restorable=Exists(present.filter(status__in=RESTORABLE)),
             success_at=Subquery(backups.filter(status__in=SUCCEEDED).values("sort_at")[:1]),

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from tenants.correlation import correlation_id
 from tenants.models import AuditEntry, Grant, Membership, Role
 from vprotect_bridge.doorbell import ring_answer, ring_submit
-from vprotect_bridge.models import Machine, Operation, OperationEvent, Question, UpstreamStatus
+from vprotect_bridge.models import Machine, Operation, OperationEvent, Plan, Question, UpstreamStatus
 from vprotect_bridge.submit import choose_marker
 
 SHORTEST_WINDOW = timedelta(minutes=15)
@@ -94,8 +94,10 @@ def _check(membership: Membership, machine: Machine, wish: BackupWish, start: da
         raise WishRefused(_("This machine no longer exists, so it cannot be backed up."))
     if wish.backup_type not in {"FULL", "INCREMENTAL"}:
         raise WishRefused(_("Choose a full or an incremental backup."), "backup_type")
-    if wish.backup_type == "INCREMENTAL" and not machine.policy_guid:
-        raise WishRefused(_("An incremental backup needs a plan for this machine; choose a full one."), "backup_type")
+    if wish.backup_type == "INCREMENTAL" and not can_be_incremental(machine):
+        raise WishRefused(
+            _("An incremental backup needs a plan with an incremental schedule; choose a full one."), "backup_type"
+        )
     granted = Grant.objects.filter(kind=Grant.Kind.DESTINATION, guid=wish.destination_guid)
     if not granted.exists():
         raise WishRefused(_("Choose one of the destinations that are offered."), "destination")
@@ -103,6 +105,12 @@ def _check(membership: Membership, machine: Machine, wish: BackupWish, start: da
         highest = membership.tenant.priority_cap
         raise WishRefused(_("The priority must be from 0 to %(highest)d.") % {"highest": highest}, "priority")
     _check_window(start, wish.window_end)
+
+
+def can_be_incremental(machine: Machine) -> bool:
+    """Its plan needs an incremental schedule, also for a backup on demand (guide, "Performing backup of a VM")."""
+    plans = Plan.objects.filter(policy_guid=machine.policy_guid, vanished_at=None)
+    return bool(machine.policy_guid) and plans.filter(has_incremental=True).exists()
 
 
 def _check_window(start: datetime, end: datetime) -> None:

@@ -8,7 +8,7 @@ from functools import wraps
 
 from celery import shared_task
 
-from vprotect_bridge import doorbell, questions, sync
+from vprotect_bridge import doorbell, plan_changes, plan_sync, questions, sync
 from vprotect_bridge import follow as following
 from vprotect_bridge import submit as submitting
 from vprotect_bridge.client.errors import UpstreamError
@@ -67,6 +67,20 @@ def sync_inventory() -> None:
 @_alone
 def sync_backups() -> None:
     sync.sync_backups(vprotect())
+
+
+@shared_task
+@_alone
+def sync_plans() -> None:
+    plan_sync.sync_plans(vprotect())
+
+
+@shared_task
+@_alone
+def plans() -> None:
+    plan_changes.follow_clocks()
+    plan_changes.work_on_changes(vprotect())
+    plan_changes.look_at_wanted(vprotect())
 
 
 @shared_task

@@ -28,6 +28,7 @@ WORST_FIRST = [
     Protection.FAILED,
     Protection.OVERDUE,
     Protection.UNPROTECTED,
+    Protection.PAUSED,
     Protection.UNKNOWN,
     Protection.PROTECTED,
     Protection.DELETED,

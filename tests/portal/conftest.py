@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from tenants.models import Grant, Role, Tenant, User
 from tests.conftest import machine_of, person
-from vprotect_bridge.models import Destination, Machine, Protection, UpstreamStatus
+from vprotect_bridge.models import Destination, Machine, Plan, Protection, Standing, UpstreamStatus
 
 STORE, ARCHIVE = "store-1", "store-2"
 
@@ -45,6 +45,14 @@ def machine(tenant: Tenant) -> Machine:
     machine.policy_guid, machine.platform, machine.protection = "policy-1", "KVM", Protection.PROTECTED
     machine.backups_at = machine.details_at = timezone.now()
     machine.save()
+    Plan.across_tenants.create(
+        tenant=tenant,
+        is_made_here=True,
+        name="Nightly",
+        policy_guid="policy-1",
+        has_incremental=True,
+        standing=Standing.ACTING,
+    )
     return machine
 
 

@@ -144,7 +144,11 @@ def test_what_the_form_does_not_ask_for_is_ignored(browser: Client, machine: Mac
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
-    [("present", "no longer exists"), ("vanished", "no longer exists"), ("plan", "needs a plan")],
+    [
+        ("present", "no longer exists"),
+        ("vanished", "no longer exists"),
+        ("plan", "needs a plan with an"),
+    ],
 )
 def test_what_can_never_work_is_refused(change: str, sentence: str, browser: Client, machine: Machine):
     changes = {"present": {"present": False}, "vanished": {"vanished_at": timezone.now()}, "plan": {"policy_guid": ""}}

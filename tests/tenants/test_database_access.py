@@ -13,7 +13,7 @@ from tenants.database_access import TABLES
 from tenants.database_roles import OF_CURRENT_TENANT, OPERATOR, WEB, WORKER, apply_access, declared_access
 from tenants.models import AuditEntry, Claim, Grant, Tenant
 from tests.conftest import AsRole, machine_of, operation_on
-from vprotect_bridge.models import Backup, Machine, Operation, OperationEvent, Question
+from vprotect_bridge.models import Backup, Machine, Operation, OperationEvent, Plan, PlanChange, Question
 
 pytestmark = pytest.mark.django_db
 
@@ -97,6 +97,16 @@ def _backup(tenant: Tenant) -> Backup:
     return Backup(guid=f"b-{tenant.slug}", tenant=tenant, machine=machine, status="SUCCESS", sort_at=timezone.now())
 
 
+def _plan(tenant: Tenant) -> Plan:
+    return Plan(tenant=tenant, name=tenant.slug, is_made_here=True)
+
+
+def _plan_change(tenant: Tenant) -> PlanChange:
+    plan = _plan(tenant)
+    plan.save()
+    return PlanChange(tenant=tenant, plan=plan, kind=PlanChange.Kind.CREATE)
+
+
 ROWS: dict[type[Model], Callable[[Tenant], Model]] = {
     Claim: lambda tenant: Claim(tenant=tenant, kind=Claim.Kind.MACHINE, value=tenant.slug),
     Grant: lambda tenant: Grant(tenant=tenant, kind=Grant.Kind.DESTINATION, guid=tenant.slug),
@@ -105,6 +115,8 @@ ROWS: dict[type[Model], Callable[[Tenant], Model]] = {
     Backup: _backup,
     Operation: _operation,
     OperationEvent: _event,
+    Plan: _plan,
+    PlanChange: _plan_change,
     Question: lambda tenant: Question(tenant=tenant, kind="usable_destinations", machine=_machine(tenant)),
 }
 OWNED = {

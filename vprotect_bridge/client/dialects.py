@@ -46,6 +46,12 @@ class Dialect(Protocol):
 
     def restore_body(self, request: RestoreRequest) -> dict[str, Any]: ...
 
+    def rule_destination(self, guid: str, rule: dict[str, Any]) -> dict[str, Any]:
+        """The members of a rule that say where it stores, out of what it says now."""
+
+    def new_policy(self, policy: dict[str, Any], rule: dict[str, Any]) -> dict[str, Any]:
+        """The body that makes a policy; `rule` is the one that it shall have."""
+
 
 class Classic:
     """3.8–4.x, the guide."""
@@ -57,6 +63,13 @@ class Classic:
 
     def restore_body(self, request: RestoreRequest) -> dict[str, Any]:
         return _restore(request)
+
+    def rule_destination(self, guid: str, rule: dict[str, Any]) -> dict[str, Any]:
+        return {"backupDestinations": [{"guid": guid}]}
+
+    def new_policy(self, policy: dict[str, Any], rule: dict[str, Any]) -> dict[str, Any]:
+        """Rules are made by a call of their own (API reference, 20, trap 18)."""
+        return policy
 
 
 class Current:
@@ -71,6 +84,40 @@ class Current:
     def restore_body(self, request: RestoreRequest) -> dict[str, Any]:
         location = {"backupLocation": {"guid": request.location_guid}} if request.location_guid else {}
         return {**_restore(request), **location}
+
+    def rule_destination(self, guid: str, rule: dict[str, Any]) -> dict[str, Any]:
+        """Retention and the other destinations stay; a new one gets what the vendor's pages propose (12.2)."""
+        held = rule.get("ruleBackupDestinations") or [_PRIMARY]
+        moved = [{**item, "backupDestination": {"guid": guid}} if _is_primary(item) else item for item in held]
+        return {
+            "active": rule.get("active", True),
+            "position": rule.get("position", 0),
+            "ruleBackupDestinations": moved,
+        }
+
+    def new_policy(self, policy: dict[str, Any], rule: dict[str, Any]) -> dict[str, Any]:
+        """A policy without rules is refused (API reference, 20, trap 18)."""
+        return {**policy, "rules": [rule]}
+
+
+_DAYS_30_MS = 30 * 24 * 60 * 60 * 1000
+_PRIMARY = {
+    "roleType": {"name": "PRIMARY"},
+    "active": True,
+    "daysToKeepRetentionLock": 0,
+    "backupRetentionSettings": {
+        "retentionKeepLastNFull": 4,
+        "retentionKeepFullNewerThan": _DAYS_30_MS,
+        "retentionKeepLastNIncremental": 30,
+        "retentionKeepIncrementalNewerThan": _DAYS_30_MS,
+        "keepLastBackupWhenSourceStillExists": True,
+    },
+}
+
+
+def _is_primary(destination: dict[str, Any]) -> bool:
+    role = destination.get("roleType")
+    return (role.get("name") if isinstance(role, dict) else role) == "PRIMARY"
 
 
 DIALECTS: dict[str, Dialect] = {"classic": Classic(), "current": Current()}

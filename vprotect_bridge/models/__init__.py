@@ -1,5 +1,6 @@
 from vprotect_bridge.models.mirror import Backup, Cluster, Destination, Hypervisor, Machine, Protection, Storage
 from vprotect_bridge.models.operations import Operation, OperationEvent, Question
+from vprotect_bridge.models.plans import Plan, PlanChange, Policy, Schedule, Standing
 from vprotect_bridge.models.upstream import UpstreamSession, UpstreamStatus
 
 __all__ = [
@@ -10,8 +11,13 @@ __all__ = [
     "Machine",
     "Operation",
     "OperationEvent",
+    "Plan",
+    "PlanChange",
+    "Policy",
     "Protection",
     "Question",
+    "Schedule",
+    "Standing",
     "Storage",
     "UpstreamSession",
     "UpstreamStatus",

@@ -17,6 +17,7 @@ class Protection(models.TextChoices):
     FAILED = "failed", _("Failed")
     OVERDUE = "overdue", _("Overdue")
     UNPROTECTED = "unprotected", _("Not protected")
+    PAUSED = "paused", _("Paused")
     PROTECTED = "protected", _("Protected")
     DELETED = "deleted", _("Deleted, restorable")
     GONE = "gone", _("Deleted")

@@ -1,0 +1,126 @@
+"""What vProtect holds of a plan, as plain facts that can be kept, compared and shown."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+from vprotect_bridge.client.plans import Policy, Rule, Schedule
+from vprotect_bridge.models import Standing
+
+Facts = dict[str, Any]
+
+
+def facts_of_schedule(schedule: Schedule) -> Facts:
+    """Times are milliseconds from UTC midnight, days are UTC's; empty months and occurrences mean all."""
+    return {
+        "guid": schedule.guid,
+        "name": schedule.name,
+        "active": schedule.active,
+        "backup_type": schedule.backup_type,
+        "execution_type": schedule.execution_type,
+        "hour_ms": schedule.hour_ms,
+        "start_ms": schedule.start_ms,
+        "end_ms": schedule.end_ms,
+        "frequency_ms": schedule.frequency_ms,
+        "window_ms": schedule.window_ms,
+        "days": sorted(schedule.days),
+        "months": sorted(schedule.months),
+        "occurrences": sorted(schedule.occurrences),
+        "rule_guids": sorted(schedule.rule_guids),
+        "tenant_value": schedule.tenant_id,
+    }
+
+
+def facts_of_rule(rule: Rule) -> Facts:
+    return {
+        "guid": rule.guid,
+        "name": rule.name,
+        "active": rule.active,
+        "schedule_guids": sorted(rule.schedule_guids),
+        "destination_guids": list(rule.destination_guids),
+    }
+
+
+def facts_of_policy(policy: Policy) -> Facts:
+    """`vm_guids` are all machines in it, also those of other tenants: not for a page."""
+    return {
+        "guid": policy.guid,
+        "name": policy.name,
+        "priority": policy.priority,
+        "active": policy.active is not False,
+        "auto_assign_mode": policy.auto_assign_mode,
+        "removes_absent_machines": policy.auto_remove_non_present is True,
+        "vm_guids": sorted(policy.vm_guids or ()),
+        "tenant_value": policy.tenant_id,
+    }
+
+
+@dataclass(frozen=True)
+class Held:
+    """A plan in vProtect: its policy, that policy's rules in their order, and the schedules of those rules."""
+
+    policy: Facts | None = None
+    rules: tuple[Facts, ...] = ()
+    schedules: tuple[Facts, ...] = ()
+
+    @classmethod
+    def from_json(cls, kept: Facts) -> Self:
+        return cls(kept.get("policy"), tuple(kept.get("rules", ())), tuple(kept.get("schedules", ())))
+
+    def to_json(self) -> Facts:
+        return asdict(self)
+
+    @property
+    def digest(self) -> str:
+        """Equal as long as nothing of it changed; empty while nothing is there."""
+        if self == Held():
+            return ""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def rule(self) -> Facts | None:
+        """The one that acts (API reference, 20, trap 12)."""
+        return self.rules[0] if self.rules else None
+
+    @property
+    def machine_guids(self) -> list[str]:
+        return self.policy["vm_guids"] if self.policy else []
+
+    @property
+    def destination_guid(self) -> str:
+        guids = self.rule["destination_guids"] if self.rule else []
+        return guids[0] if guids else ""
+
+    @property
+    def own_schedules(self) -> tuple[Facts, ...]:
+        """Those of the rule that acts, if it has a destination; others do nothing."""
+        named = set(self.rule["schedule_guids"]) if self.rule and self.destination_guid else set()
+        return tuple(row for row in self.schedules if row["guid"] in named)
+
+    @property
+    def acting_schedules(self) -> tuple[Facts, ...]:
+        """Those by which something will happen."""
+        is_on = self.policy and self.policy["active"] and self.rule and self.rule["active"]
+        return tuple(row for row in self.own_schedules if row["active"]) if is_on else ()
+
+    @property
+    def standing(self) -> Standing:
+        if self.acting_schedules:
+            return Standing.ACTING
+        return Standing.PAUSED if self.own_schedules else Standing.IDLE
+
+    @property
+    def has_incremental(self) -> bool:
+        """INCREMENTAL on demand needs such a schedule in the machine's plan (guide, "Performing backup of a VM")."""
+        return any(row["backup_type"] == "INCREMENTAL" for row in self.own_schedules)
+
+    def showing(self, machine_guids: Collection[str]) -> Held:
+        """The same with no other machines than these, not even as a number: for a tenant."""
+        if self.policy is None:
+            return self
+        own = [guid for guid in self.policy["vm_guids"] if guid in machine_guids]
+        return replace(self, policy={**self.policy, "vm_guids": own})
