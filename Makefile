@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
+FAULTS_TESTS := tests/faults tests/end_to_end/test_faults.py
 # A throwaway environment for checks that read the production settings but serve nobody.
 CHECK_ENVIRONMENT := PORTAL_PROCESS=migrations SECRET_KEY=only-for-checks-$$(head -c 32 /dev/urandom | base64 | tr -d '/+=') \
 	DATABASE_URL=postgres://nobody@localhost/nowhere REDIS_URL=redis://localhost:1/0 PORTAL_URL=https://portal.example
@@ -29,16 +30,16 @@ demo-reset: .venv/ready ## forget the demo's data
 	@$(BIN)/python -m demo reset
 
 .PHONY: test
-test: .venv/ready ## run every test
-	$(BIN)/python -m pytest -n 2
+test: .venv/ready ## run every test but the long ones of make faults
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 .PHONY: faults
 faults: .venv/ready ## try every single fault: killed anywhere, answered anyhow, with real processes too
-	$(BIN)/python -m pytest -n 2 -q tests/faults tests/end_to_end/test_faults.py
+	$(BIN)/python -m pytest -n 2 -qq $(FAULTS_TESTS)
 
 .PHONY: faults-all
 faults-all: .venv/ready ## try all pairs of faults as well (an hour or so)
-	FAULTS=all $(BIN)/python -m pytest -n 2 -q tests/faults tests/end_to_end/test_faults.py
+	FAULTS=all $(BIN)/python -m pytest -n 2 -qq $(FAULTS_TESTS)
 
 .PHONY: lint
 lint: .venv/ready ## check style, types, imports, migrations and production settings

@@ -139,10 +139,13 @@ def killed(monkeypatch: pytest.MonkeyPatch, when: str, step: str) -> Iterator[No
     monkeypatch.setattr(protocol, step, real)
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
     """The last line of `make faults`: how many runs there were and how those ended that did not survive."""
-    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
-    runs = [report for report in reports if "faults" in report.nodeid and report.when == "call"]
+    yield
+    outcomes = ("passed", "failed", "error")
+    reports = [report for outcome in outcomes for report in terminalreporter.getreports(outcome)]
+    runs = [report for report in reports if "fault" in report.nodeid and (report.when == "call" or report.failed)]
     failures = [str(report.longrepr) for report in runs if report.failed]
     lost, doubled = (sum(f"'{verdict}'" in text for text in failures) for verdict in ("lost", "doubled"))
     survived = len(runs) - len(failures)
