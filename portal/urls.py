@@ -2,7 +2,7 @@ from allauth.account.urls import urlpatterns as allauth_urlpatterns
 from django.urls import include, path, register_converter
 
 from portal.access import GuidConverter
-from portal.views import backups, health, home, machines, operations, questions, restores
+from portal.views import backups, health, home, machines, operations, plans, questions, restores
 
 register_converter(GuidConverter, "guid")
 
@@ -28,6 +28,14 @@ tenant_urlpatterns = [
     path("machines/<guid:guid>/history", machines.machine_history, name="machine-history"),
     path("machines/<guid:guid>/backup/", backups.backup_create, name="backup-create"),
     path("machines/<guid:guid>/restore/", restores.restore_create, name="restore-create"),
+    path("plans/", plans.plan_list, name="plans"),
+    path("plans/new/", plans.plan_create, name="plan-create"),
+    path("plans/<uuid:plan_id>/", plans.plan_detail, name="plan"),
+    path("plans/<uuid:plan_id>/edit/", plans.plan_edit, name="plan-edit"),
+    path("plans/<uuid:plan_id>/switch/", plans.plan_switch, name="plan-switch"),
+    path("plans/<uuid:plan_id>/delete/", plans.plan_delete, name="plan-delete"),
+    path("plans/<uuid:plan_id>/decide/", plans.plan_decide, name="plan-decide"),
+    path("plans/<uuid:plan_id>/poll", plans.plan_change_poll, name="plan-poll"),
     path("questions/<uuid:question_id>/", questions.question, name="question"),
     path("operations/", operations.operation_list, name="operations"),
     path("operations/<uuid:operation_id>/", operations.operation_detail, name="operation"),

@@ -34,7 +34,7 @@ PROTECTION = {
     Protection.UNPROTECTED: Chip(
         "unprotected", "shield-slash", _("Not protected"), _("No plan backs it up automatically.")
     ),
-    Protection.PAUSED: Chip("gone", "pause-circle", _("Paused"), _("Its plan is paused: nothing backs it up now.")),
+    Protection.PAUSED: Chip("gone", "dash-circle", _("Paused"), _("Its plan is paused: nothing backs it up now.")),
     Protection.DELETED: Chip(
         "deleted", "archive", _("Deleted, restorable"), _("It no longer exists, but its backups can be restored.")
     ),

@@ -30,6 +30,8 @@ def page(get: Row) -> dict[str, Row]:
     return {"GET": get, "POST": {person: 405 if status == 200 else status for person, status in get.items()}}
 
 
+ADMIN_ONLY = in_the_tenant(403, admin=200)
+
 MATRIX: dict[str, dict[str, Row]] = {
     # Outside of any tenant.
     "home": {"GET": signed_in(200) | dict.fromkeys(("stranger", *IN_THE_TENANT), 302), "POST": signed_in(405)},
@@ -54,6 +56,14 @@ MATRIX: dict[str, dict[str, Row]] = {
         "GET": in_the_tenant(200, viewer=403, member=403),
         "POST": in_the_tenant(422, viewer=403, member=403),
     },
+    "plans": page(in_the_tenant(200)),
+    "plan": page(in_the_tenant(200)),
+    "plan-poll": page(in_the_tenant(200)),
+    "plan-create": {"GET": ADMIN_ONLY, "POST": ADMIN_ONLY | {"admin": 422}},
+    "plan-edit": {"GET": ADMIN_ONLY, "POST": ADMIN_ONLY | {"admin": 422}},
+    "plan-delete": {"GET": ADMIN_ONLY, "POST": ADMIN_ONLY | {"admin": 422}},
+    "plan-switch": {"GET": in_the_tenant(405), "POST": ADMIN_ONLY | {"admin": 302}},
+    "plan-decide": {"GET": in_the_tenant(405), "POST": ADMIN_ONLY | {"admin": 302}},
     "question": page(in_the_tenant(200, viewer=403)) | {"POST": in_the_tenant(405)},
     "operations": page(in_the_tenant(200)),
     "operation": page(in_the_tenant(200)),

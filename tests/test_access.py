@@ -10,11 +10,12 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 
 from tenants.models import Grant, Membership, Role, Tenant, User
 from tests.access_matrix import MATRIX, PEOPLE
 from tests.conftest import machine_of, operation_on, person
-from vprotect_bridge.models import Backup, Destination, Machine, Operation, Question
+from vprotect_bridge.models import Backup, Destination, Machine, Operation, Plan, PlanChange, Question
 
 pytestmark = pytest.mark.django_db
 
@@ -48,7 +49,16 @@ def addresses(sunflower: Tenant, machine: Machine) -> dict[str, str]:
         tenant=sunflower, machine=machine, kind=Question.Kind.USABLE_DESTINATIONS, answer={"guids": []}
     )
     Question.across_tenants.update(answered_at=question.asked_at)
+    now = timezone.now()
+    plan = Plan.across_tenants.create(
+        tenant=sunflower, is_made_here=True, name="Nightly", policy_guid="p-1", is_editable=True, held_at=now
+    )
+    PlanChange.across_tenants.create(tenant=sunflower, plan=plan, kind=PlanChange.Kind.EDIT)
     arguments: dict[str, dict[str, Any]] = {
+        **{
+            name: {"plan_id": plan.pk}
+            for name in ("plan", "plan-poll", "plan-edit", "plan-switch", "plan-delete", "plan-decide")
+        },
         "question": {"question_id": question.pk},
         "operation": {"operation_id": operation.pk},
         "operation-poll": {"operation_id": operation.pk},
@@ -126,6 +136,65 @@ def test_a_foreign_operation_and_question_are_not_there(
         reverse("question", args=["sunflower", question.pk]),
     ):
         assert browser.get(address).status_code == 404
+
+
+@pytest.mark.parametrize("page", ["", "edit/", "delete/", "poll"])
+def test_a_foreign_plan_is_not_there(page: str, cast: dict[str, User | None], pine: Tenant, as_web: Browser):
+    theirs = Plan.across_tenants.create(tenant=pine, is_made_here=True, name="Theirs", is_editable=True)
+    browser = as_web(cast["admin"])
+    assert browser.get(f"/t/sunflower/plans/{theirs.pk}/{page}").status_code == 404
+    for action in ("edit/", "delete/", "switch/", "decide/"):
+        assert browser.post(f"/t/sunflower/plans/{theirs.pk}/{action}").status_code == 404
+    assert not PlanChange.across_tenants.exists()
+
+
+def test_a_plan_takes_no_foreign_machine_and_no_foreign_destination(
+    cast: dict[str, User | None], machine: Machine, pine: Tenant, as_web: Browser
+):
+    machine_of(pine, "vm-9")
+    Destination.objects.create(guid="store-9", name="Theirs")
+    Grant.across_tenants.create(tenant=pine, kind=Grant.Kind.DESTINATION, guid="store-9")
+    browser = as_web(cast["admin"])
+    for changes in ({"machines": ["vm-1", "vm-9"]}, {"machines": ["unknown"]}, {"destination": "store-9"}):
+        answer = browser.post("/t/sunflower/plans/new/", {**plan_form(), **changes, "confirmed": "yes"})
+        assert answer.status_code == 422 and "Theirs" not in answer.content.decode()
+    assert not Plan.across_tenants.exists()
+
+
+def plan_form() -> dict[str, Any]:
+    return {
+        **{"name": "Nightly", "machines": ["vm-1"], "time_zone": "UTC", "destination": "store-1", "priority": "5"},
+        **{"client_key": str(uuid4()), "schedule-TOTAL_FORMS": "1", "schedule-INITIAL_FORMS": "0"},
+        **{"schedule-0-backup_type": "FULL", "schedule-0-weekdays": ["MONDAY"], "schedule-0-how": "time"},
+        **{"schedule-0-at": "02:00", "schedule-0-window_minutes": "360"},
+    }
+
+
+@pytest.mark.parametrize("role", ["viewer", "member", "restorer"])
+def test_only_an_administrator_changes_plans(
+    role: str, cast: dict[str, User | None], machine: Machine, as_web: Browser
+):
+    browser = as_web(cast[role])
+    assert browser.post("/t/sunflower/plans/new/", {**plan_form(), "confirmed": "yes"}).status_code == 403
+    assert "New plan" not in browser.get("/t/sunflower/plans/").content.decode()
+    assert not Plan.across_tenants.exists()
+
+
+def test_an_administrator_of_some_machines_changes_no_plans(sunflower: Tenant, machine: Machine, as_web: Browser):
+    some = person(sunflower, "some", Role.ADMIN)
+    Membership.objects.filter(user=some).update(machine_guids=["vm-1"])
+    Machine.across_tenants.filter(guid="vm-1").update(policy_guid="p-1")
+    seen, hidden = (
+        Plan.across_tenants.create(tenant=sunflower, is_made_here=True, name=name, policy_guid=guid, is_editable=True)
+        for name, guid in (("Mine", "p-1"), ("Hidden", "p-2"))
+    )
+    browser = as_web(some)
+    page = browser.get("/t/sunflower/plans/").content.decode()
+    assert "Mine" in page and "Hidden" not in page
+    assert browser.get(f"/t/sunflower/plans/{hidden.pk}/").status_code == 404
+    assert browser.post("/t/sunflower/plans/new/", {**plan_form(), "confirmed": "yes"}).status_code == 403
+    for action in ("edit/", "delete/", "switch/", "decide/"):
+        assert browser.post(f"/t/sunflower/plans/{seen.pk}/{action}").status_code == 403
 
 
 def test_a_foreign_destination_is_refused(

@@ -11,9 +11,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from portal import words
+from portal import plan_words, words
 from portal.words import Chip
-from vprotect_bridge.models import Backup, Machine, Operation
+from vprotect_bridge.models import Backup, Machine, Operation, Plan, PlanChange
+from vprotect_bridge.plan_wishes import WantedSchedule
 from vprotect_bridge.restoring import RESTORABLE
 
 register = template.Library()
@@ -22,8 +23,12 @@ GIB, MIB = 1024**3, 1024**2
 
 
 @register.inclusion_tag("portal/partials/chip.html")
-def chip(thing: Machine | Operation | Backup) -> dict[str, Chip]:
+def chip(thing: Machine | Operation | Backup | Plan | PlanChange) -> dict[str, Chip]:
     match thing:
+        case Plan():
+            return {"chip": plan_words.plan_chip(thing)}
+        case PlanChange():
+            return {"chip": plan_words.change_chip(thing)}
         case Machine():
             return {"chip": words.protection_chip(thing)}
         case Operation():
@@ -101,6 +106,39 @@ def sentence(operation: Operation) -> str:
 @register.filter
 def title(operation: Operation) -> str:
     return words.operation_title(operation)
+
+
+@register.filter
+def plan_name(plan: Plan) -> words.Text:
+    return plan_words.plan_name(plan)
+
+
+@register.filter
+def default_plan_name(plan: Plan | None) -> words.Text:
+    """Of the plan that a machine has, also if this person does not see it."""
+    return plan_words.plan_name(plan or Plan())
+
+
+@register.filter
+def schedule_sentence(schedule: WantedSchedule) -> str:
+    return plan_words.schedule_sentence(schedule)
+
+
+@register.filter
+def step_name(what: str) -> words.Text:
+    return plan_words.STEP_NAME.get(what, what)
+
+
+@register.filter
+def change_sentence(change: PlanChange) -> words.Text:
+    return plan_words.change_sentence(change)
+
+
+@register.filter
+def minute(moment: datetime) -> str:
+    """A coming run, in the tenant's time zone: "Mon 30 Nov, 02:00"."""
+    local = timezone.localtime(moment)
+    return f"{formats.date_format(local, 'D j M, H:i')} {local.tzname()}"
 
 
 @register.filter

@@ -18,7 +18,8 @@ from portal import access
 from portal.forms import BackupForm
 from tenants.middleware import TenantRequest
 from tenants.models import Role
-from vprotect_bridge.models import Destination, Machine, Question
+from vprotect_bridge.models import Destination, Machine, Plan, Question
+from vprotect_bridge.plan_wishes import may_change_plans
 from vprotect_bridge.services import WishRefused, ask, open_backup, request_backup
 
 DEFAULT_WINDOW = timedelta(hours=6)
@@ -43,9 +44,17 @@ def backup_create(request: TenantRequest, tenant: str, guid: str) -> HttpRespons
     context = {
         "machine": machine,
         "form": form,
+        "plan_to_extend": _plan_to_extend(request, machine),
         **destination_context(question, destinations, form["destination"].value()),
     }
     return render(request, "portal/backup.html", context, status=422 if form.errors else 200)
+
+
+def _plan_to_extend(request: TenantRequest, machine: Machine) -> Plan | None:
+    """Where an administrator can add the incremental schedule that an incremental backup needs."""
+    if not machine.policy_guid or not may_change_plans(request.membership):
+        return None
+    return Plan.objects.filter(policy_guid=machine.policy_guid, is_editable=True, has_incremental=False).first()
 
 
 def _form(request: TenantRequest, machine: Machine, destinations: list[Destination]) -> BackupForm:

@@ -17,7 +17,7 @@ from portal.forms import MachineFilter
 from portal.views.operations import operation_context
 from tenants.middleware import TenantRequest
 from tenants.models import Role
-from vprotect_bridge.models import Backup, Machine, Operation, Protection
+from vprotect_bridge.models import Backup, Machine, Operation, Plan, Protection
 from vprotect_bridge.restore_wishes import restore_points
 
 PAGE_SIZE = 25
@@ -108,12 +108,17 @@ def machine_detail(request: TenantRequest, tenant: str, guid: str) -> HttpRespon
     context = {
         "machine": machine,
         "chip": words.protection_chip(machine),
+        "plan": _plan_of(machine),
         "running": [operation_context(operation, request.membership) for operation in running],
         "why_not": _why_no_backup(request, machine, is_running=bool(ours)),
         "has_restore_points": restore_points(machine).exists(),
         **_history(request, machine, is_running=bool(backups)),
     }
     return render(request, "portal/machine.html", context)
+
+
+def _plan_of(machine: Machine) -> Plan | None:
+    return Plan.objects.filter(policy_guid=machine.policy_guid).first() if machine.policy_guid else None
 
 
 def _want_fresh(machine: Machine) -> None:

@@ -44,6 +44,16 @@
     openAgain();
   });
 
+  // A long list of ticks can be searched; what is ticked stays ticked.
+  document.querySelectorAll("[data-filter-list]").forEach((search) => {
+    const ticks = [...search.nextElementSibling.querySelectorAll(".tick")];
+    search.hidden = ticks.length < 10;
+    search.querySelector("input").addEventListener("input", (event) => {
+      const wanted = event.target.value.trim().toLowerCase();
+      for (const tick of ticks) tick.hidden = !tick.textContent.toLowerCase().includes(wanted);
+    });
+  });
+
   document.querySelectorAll("[data-submit-on-change]").forEach((field) => {
     field.addEventListener("change", () => field.form.requestSubmit());
   });
