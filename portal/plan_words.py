@@ -45,7 +45,7 @@ OCCURRENCE_NAME = dict(
     )
 )
 TYPE_NAME = {"FULL": gettext_lazy("Full backup"), "INCREMENTAL": gettext_lazy("Incremental backup")}
-WORKDAYS, WEEKEND = set(WEEKDAYS[:5]), set(WEEKDAYS[5:])
+WORKDAYS = set(WEEKDAYS[:5])
 
 STANDING = {
     Standing.ACTING: Chip("protected", "check-circle", gettext_lazy("Active")),
@@ -103,8 +103,9 @@ def _days(schedule: WantedSchedule) -> str:
         return _("every day")
     if chosen == WORKDAYS:
         return _("every weekday")
-    if chosen == WEEKEND:
-        return _("every Saturday and Sunday")
+    first, last = (WEEKDAYS.index(schedule.weekdays[place]) for place in (0, -1))
+    if len(days) > 2 and len(days) == last - first + 1:
+        return _("every day from %(first)s to %(last)s") % {"first": days[0], "last": days[-1]}
     return _("every %(days)s") % {"days": _listed(days)}
 
 

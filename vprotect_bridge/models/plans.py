@@ -222,3 +222,8 @@ class PlanChange(models.Model):
     @property
     def is_open(self) -> bool:
         return self.state in self.OPEN
+
+    @property
+    def can_be_tried_again(self) -> bool:
+        """Somebody's settings did not come about."""
+        return bool(self.wanted) and self.state in {self.State.REFUSED, self.State.CONFLICT, self.State.UNDONE}
