@@ -27,7 +27,7 @@ from tests.ports import three_free_ports
 from vprotect_simulator.landscape import PROJECT_UUIDS
 from vprotect_simulator.names import guid_of
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.xdist_group("fault_matrix")]
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.xdist_group("end_to_end")]
 
 DATABASE = "portal_end_to_end"
 BOREALIS = "member@borealis-clinic.example"
