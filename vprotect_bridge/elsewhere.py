@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from vprotect_bridge.client.types import Task
-from vprotect_bridge.models import Machine, Operation
+from vprotect_bridge.models import Backup, Machine, Operation
 
 Kind = Operation.Kind
 Origin = Operation.Origin
@@ -24,6 +24,14 @@ Submission = Operation.Submission
 # A task of an operation that has just ended may still be listed.
 LATELY = timedelta(hours=1)
 UNSETTLED = {Submission.PENDING, Submission.SENDING, Submission.UNCERTAIN, Submission.NEEDS_ATTENTION}
+LONGEST_UNSEEN = timedelta(days=2)
+SCHEDULES = {"SCHEDULE", "SYSTEM_SCHEDULE"}
+OUTCOME_OF_STATUS = {
+    "SUCCESS": Operation.Outcome.SUCCEEDED,
+    "SUCCESS_REMOVED": Operation.Outcome.SUCCEEDED,
+    "PARTIAL_SUCCESS": Operation.Outcome.PARTIAL,
+    "FAILED": Operation.Outcome.FAILED,
+}
 KIND_OF_TASK = {"EXPORT": Kind.BACKUP, "STORE": Kind.BACKUP, "IMPORT": Kind.RESTORE}
 
 
@@ -72,7 +80,7 @@ def _may_be_of(task: Task, operation: Operation, belongs: Callable[[Task, Operat
 
 def _origin(task: Task) -> Origin:
     """`originEntity` tells a person from a schedule (API reference, 6.1)."""
-    by_schedule = task.origin is not None and task.origin.type in {"SCHEDULE", "SYSTEM_SCHEDULE"}
+    by_schedule = task.origin is not None and task.origin.type in SCHEDULES
     return Origin.SCHEDULE if by_schedule else Origin.ELSEWHERE
 
 
@@ -111,3 +119,48 @@ def _what_it_tells(task: Task) -> dict[str, Any]:
         "name": new_machine.name if new_machine else "",
         "priority": task.priority,
     }
+
+
+# ── What was over before anybody looked ──────────────────────────────────────
+
+
+def note_ended_backups(machine: Machine, backups: Iterable[Backup]) -> None:
+    """Makes ended operations of backups that were made and had ended between two looks at the console.
+
+    For backups whose end has just been read in the machine's history, in the transaction that keeps them. Not for a
+    first import: what was before a machine was known here is history, not activity.
+    """
+    since = timezone.now() - LONGEST_UNSEEN
+    ended = [row for row in backups if row.status in OUTCOME_OF_STATUS and row.sort_at > since and row.tenant_id]
+    if not ended:
+        return
+    of_machine = Operation.across_tenants.filter(subject_guid=machine.guid, kind=Kind.BACKUP)
+    operations = list(of_machine.filter(created_at__gt=since))
+    known = {operation.backup_guid for operation in operations}
+    # One that does not know its backup yet may be the one that made it.
+    is_settled = all(operation.outcome or operation.backup_guid for operation in operations)
+    Operation.across_tenants.bulk_create(
+        _ended(row, machine) for row in ended if row.guid not in known and (is_settled or row.origin in SCHEDULES)
+    )
+
+
+def _ended(backup: Backup, machine: Machine) -> Operation:
+    outcome = OUTCOME_OF_STATUS[backup.status]
+    destination = next(iter(backup.destinations), {"guid": ""})
+    is_good = outcome != Operation.Outcome.FAILED
+    return Operation(
+        tenant=backup.tenant,
+        origin=Origin.SCHEDULE if backup.origin in SCHEDULES else Origin.ELSEWHERE,
+        kind=Kind.BACKUP,
+        machine=machine,
+        subject_guid=machine.guid,
+        request={"task_type": "EXPORT", "backup_type": "", "destination_guid": destination["guid"], "name": ""},
+        submission=Submission.ACCEPTED,
+        outcome=outcome,
+        backup_guid=backup.guid,
+        made_type=backup.type,
+        progress=100 if is_good else 0,
+        created_at=backup.sort_at,
+        started_at=backup.backup_at,
+        finished_at=timezone.now(),
+    )

@@ -24,6 +24,7 @@ from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.errors import NotFound, Rejected, UpstreamError
 from vprotect_bridge.client.types import Backup as UpstreamBackup
 from vprotect_bridge.client.types import RestoreJob, Task
+from vprotect_bridge.elsewhere import OUTCOME_OF_STATUS
 from vprotect_bridge.models import Operation, OperationEvent, UpstreamStatus
 from vprotect_bridge.submit import has_marker, new_backups
 from vprotect_bridge.sync import refresh_backups
@@ -36,12 +37,6 @@ Submission = Operation.Submission
 Kind = Operation.Kind
 Origin = Operation.Origin
 
-OUTCOME_OF_STATUS = {
-    "SUCCESS": Outcome.SUCCEEDED,
-    "SUCCESS_REMOVED": Outcome.SUCCEEDED,
-    "PARTIAL_SUCCESS": Outcome.PARTIAL,
-    "FAILED": Outcome.FAILED,
-}
 # The tasks of each story, in their order; any other task is a story by itself.
 STEPS = {Kind.BACKUP: ("EXPORT", "STORE"), Kind.RESTORE: ("RESTORE", "IMPORT"), Kind.TASK: ()}
 PHASE_OF_TASK = {

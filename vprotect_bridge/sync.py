@@ -18,6 +18,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from vprotect_bridge import elsewhere
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.errors import Ambiguous, NotFound, Rejected
 from vprotect_bridge.client.types import Backup as UpstreamBackup
@@ -282,6 +283,8 @@ def _write_history(machine: Machine, listing: Listing[UpstreamBackup], of_projec
         (changed if row.guid in known else new).append(backup)
     Backup.across_tenants.bulk_create(new, batch_size=BATCH)
     Backup.across_tenants.bulk_update(changed, WRITTEN_OF_A_BACKUP, batch_size=BATCH)
+    if machine.backups_at is not None:
+        elsewhere.note_ended_backups(machine, [*new, *changed])
     gone = [backup.pk for guid, backup in known.items() if guid not in rows and backup.vanished_at is None]
     if not gone or not listing.complete or listing.dropped:
         return len(new) + len(changed)

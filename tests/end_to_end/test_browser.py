@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.end_to_end.conftest import MEMBER, Stack
+from demo import answers
+from portal import plan_words
+from tests.end_to_end.conftest import MEMBER, Stack, until
 from vprotect_simulator.names import guid_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -52,9 +55,9 @@ def open_page(chromium: Browser, stack: Stack) -> Iterator[Any]:
     assert complaints == []
 
 
-def sign_in(page: Page, stack: Stack, password: str | None = None) -> None:
+def sign_in(page: Page, stack: Stack, password: str | None = None, email: str = MEMBER) -> None:
     page.goto("/")
-    page.get_by_label("Email").fill(MEMBER)
+    page.get_by_label("Email").fill(email)
     page.get_by_label("Password").fill(password or stack.programs.passwords.people)
     page.get_by_role("button", name="Sign in").click()
 
@@ -129,3 +132,35 @@ def test_a_double_click_makes_one_operation(open_page: Any, stack: Stack):
     expect(page.get_by_role("heading", name="Backup of test-runner")).to_be_visible()
     made = stack.rows("SELECT id FROM vprotect_bridge_operation WHERE subject_guid = %s AND outcome = ''", guid)
     assert len(made) <= 1
+
+
+def test_a_plan_from_nothing_to_its_first_scheduled_backup(open_page: Any, stack: Stack):
+    page = open_page()
+    sign_in(page, stack, email="admin@aurora-books.example")
+    page.get_by_role("link", name="Plans").click()
+    page.get_by_role("link", name="New plan").click()
+    page.get_by_label("Name", exact=True).fill("Staging")
+    page.get_by_role("button", name="Remove schedule 2").click()
+    expect(page.get_by_role("group", name="Schedule 2")).to_have_count(0)
+    soon = datetime.now(UTC) + timedelta(minutes=2)
+    page.get_by_label("Time zone").fill("UTC")
+    for day in plan_words.WEEKDAY_NAME.values():
+        page.get_by_role("checkbox", name=str(day)).check()
+    page.get_by_label("At", exact=True).fill(f"{soon:%H:%M}")
+    page.get_by_placeholder("Search by name").fill("blog")
+    page.get_by_role("checkbox", name="blog-staging").check()
+    page.get_by_role("button", name="See what changes").click()
+    expect(page.get_by_text("1 machine gets a plan: blog-staging")).to_be_visible()
+    page.get_by_role("button", name="Make the plan").click()
+    expect(page.locator(".under-title .chip")).to_have_text("Active", timeout=30_000)
+
+    minute = soon.replace(second=0, microsecond=0)
+    stack.control("POST", "clock", {"until": int(minute.timestamp() * 1000) + 1000})
+    seen = "SELECT 1 FROM vprotect_bridge_operation WHERE origin = 'schedule' AND subject_guid = %s"
+    # It is over within seconds here: its history tells.
+    answers.ring_inventory(stack.valkey.url)
+    until(lambda: stack.rows(seen, guid_of("vm/blog-staging")), seconds=75)
+    page.get_by_role("link", name="Activity").click()
+    row = page.locator("tr", has_text="by a schedule").filter(has_text="blog-staging")
+    row.get_by_role("link", name="Backup of blog-staging").click()
+    expect(page.get_by_text("The backup is done.")).to_be_visible(timeout=60_000)

@@ -266,3 +266,43 @@ def test_an_older_import_of_the_same_backup_is_not_taken_for_the_end_of_ours(
         simulator.control.remove_task(guid)
     look(api, simulator, 1)
     assert (now(wish).submission, now(wish).outcome) == ("accepted", "")
+
+
+# ── Over before anybody looked ───────────────────────────────────────────────
+
+
+def test_a_backup_that_nobody_saw_running_is_in_the_activity_all_the_same(
+    api: VProtect, simulator: SimulatorServer, tenant: Tenant
+):
+    simulator.control.change_settings(speed=1000)
+    [task] = export_in_the_console(api)
+    simulator.control.advance(30), simulator.control.tasks(), simulator.control.advance(30)
+    refresh_backups(api, Machine.across_tenants.get(guid=WEB))
+    [noted] = Operation.across_tenants.all()
+    assert (noted.origin, noted.outcome, noted.made_type) == ("elsewhere", "succeeded", "FULL")
+    assert noted.backup_guid == task["backup"]["guid"]
+    for _ in range(2):
+        refresh_backups(api, Machine.across_tenants.get(guid=WEB))
+        look(api, simulator, 60)
+    assert Operation.across_tenants.count() == 1
+
+
+def test_a_first_import_is_history_and_no_activity(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    refresh_backups(api, Machine.across_tenants.get(guid=DB))
+    assert Backup.across_tenants.filter(machine__guid=DB).exists() and not Operation.across_tenants.exists()
+
+
+def test_a_wish_that_does_not_know_its_backup_yet_keeps_it_for_itself(
+    api: VProtect, simulator: SimulatorServer, tenant: Tenant, settings: Any
+):
+    settings.VPROTECT_SECONDS = {**settings.VPROTECT_SECONDS, "settle": 0.0}
+    operation = wish_of(tenant)
+    simulator.control.change_settings(speed=1000, task_retention=0)
+    simulator.control.fault("reset", path="/tasks/export", when="after")
+    protocol.submit(api)
+    simulator.control.advance(30), simulator.control.tasks(), simulator.control.advance(30)
+    refresh_backups(api, Machine.across_tenants.get(guid=WEB))
+    assert Operation.across_tenants.get() == operation
+    Operation.across_tenants.update(next_at=timezone.now())
+    protocol.reconcile(api)
+    assert now(operation).submission == "accepted" and now(operation).backup_guid
