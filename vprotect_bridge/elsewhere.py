@@ -135,7 +135,8 @@ def note_ended_backups(machine: Machine, backups: Iterable[Backup]) -> None:
     if not ended:
         return
     of_machine = Operation.across_tenants.filter(subject_guid=machine.guid, kind=Kind.BACKUP)
-    operations = list(of_machine.filter(created_at__gt=since))
+    lately = Q(outcome="") | Q(created_at__gt=since) | Q(backup_guid__in=[row.guid for row in ended])
+    operations = list(of_machine.filter(lately))
     known = {operation.backup_guid for operation in operations}
     # One that does not know its backup yet may be the one that made it.
     is_settled = all(operation.outcome or operation.backup_guid for operation in operations)
