@@ -13,3 +13,5 @@ urlpatterns = [
     path("healthz", health.process, name="healthz"),
     path("", admin.site.urls),
 ]
+
+handler500 = "portal.views.errors.server_error"

@@ -49,3 +49,5 @@ urlpatterns = [
     path("accounts/", include(account_urlpatterns)),
     path("t/<slug:tenant>/", include(tenant_urlpatterns)),
 ]
+
+handler500 = "portal.views.errors.server_error"

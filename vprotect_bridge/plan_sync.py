@@ -60,7 +60,7 @@ def sync_plans(api: VProtect) -> None:
             show_to_tenants(with_details, claims)
     _update_protection(changed)
     if landscape.is_all:
-        _mark_vanished(landscape)
+        _mark_vanished(api, landscape)
 
 
 def read_landscape(api: VProtect) -> Landscape:
@@ -128,16 +128,17 @@ def _write_policies(landscape: Landscape) -> list[str]:
     return changed
 
 
-def _mark_vanished(landscape: Landscape) -> None:
-    """Only whole listings show that something is gone."""
+def _mark_vanished(api: VProtect, landscape: Landscape) -> None:
+    """Only whole listings show that something is gone, and a policy is asked for by name before it is believed."""
     now = timezone.now()
     Schedule.objects.filter(vanished_at=None).exclude(guid__in=landscape.schedules).update(vanished_at=now)
-    gone = Policy.objects.filter(vanished_at=None).exclude(guid__in=landscape.policies)
-    guids = list(gone.values_list("guid", flat=True))
-    gone.update(vanished_at=now, standing=Standing.IDLE)
+    known = set(Policy.objects.filter(vanished_at=None).values_list("guid", flat=True))
+    known |= set(Plan.across_tenants.filter(vanished_at=None).values_list("policy_guid", flat=True)) - {""}
+    guids = [guid for guid in known - set(landscape.policies) if look_at_policy(api, guid) is None]
+    Policy.objects.filter(guid__in=guids).update(vanished_at=now, standing=Standing.IDLE)
     in_work = PlanChange.across_tenants.filter(state__in=PlanChange.OPEN).values("plan")
-    plans = Plan.across_tenants.filter(vanished_at=None).exclude(policy_guid="").exclude(pk__in=in_work)
-    plans.exclude(policy_guid__in=landscape.policies).update(vanished_at=now, standing=Standing.IDLE)
+    plans = Plan.across_tenants.filter(vanished_at=None, policy_guid__in=guids).exclude(pk__in=in_work)
+    plans.update(vanished_at=now, standing=Standing.IDLE)
     _update_protection(guids)
 
 

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
@@ -317,7 +318,7 @@ def reconcile(api: VProtect) -> int:
     with operation_session() as session:
         for operation in _in(Submission.SENDING):
             _take_over_from_the_dead(session, operation)
-        for operation in _in(Submission.UNCERTAIN).filter(next_at__lte=timezone.now()):
+        for operation in _in(Submission.UNCERTAIN).filter(next_at__lte=Now()):
             with locked(session, operation.pk) as held:
                 if held:
                     settle(session, api, operation)
@@ -325,9 +326,9 @@ def reconcile(api: VProtect) -> int:
             with locked(session, operation.pk) as held:
                 if held:
                     _cancel(session, operation)
-        for operation in _in(Submission.PENDING).filter(deadline_at__lte=timezone.now()):
+        for operation in _in(Submission.PENDING).filter(deadline_at__lte=Now()):
             _expire(session, operation)
-    return _in(Submission.PENDING).filter(next_at__lte=timezone.now()).count()
+    return _in(Submission.PENDING).filter(next_at__lte=Now()).count()
 
 
 def _take_over_from_the_dead(session: OperationSession, operation: Operation) -> None:
@@ -430,8 +431,9 @@ def _cancel(session: OperationSession, operation: Operation) -> None:
 
 
 def _still_settling(operation: Operation) -> bool:
-    assert operation.uncertain_at is not None  # noqa: S101 — set by every move to uncertain
-    return timezone.now() < operation.uncertain_at + timedelta(seconds=_settle())
+    """By the database's clock, which set `uncertain_at`: this host's may have jumped."""
+    since = Now() - timedelta(seconds=_settle())
+    return Operation.across_tenants.filter(pk=operation.pk, uncertain_at__gt=since).exists()
 
 
 def _settle() -> float:

@@ -65,7 +65,7 @@ def sync_inventory(api: VProtect) -> InventoryResult:
     owners = find_owners(api, listing.items, {guid: _owner(machine) for guid, machine in known.items()})
     result = InventoryResult(seen=len(listing.items))
     _write_machines(listing.items, known, owners, result)
-    _mark_vanished(listing, known, result)
+    _mark_vanished(api, listing, known, result)
     if listing.complete and not result.refused:
         UpstreamStatus.objects.filter(pk=1).update(inventory_at=timezone.now())
     sync_destinations(api)
@@ -129,7 +129,9 @@ def _facts_of_machine(row: VirtualMachine) -> dict[str, Any]:
     }
 
 
-def _mark_vanished(listing: Listing[VirtualMachine], known: dict[str, Machine], result: InventoryResult) -> None:
+def _mark_vanished(
+    api: VProtect, listing: Listing[VirtualMachine], known: dict[str, Machine], result: InventoryResult
+) -> None:
     """Only a complete listing shows that something is gone; one that lost a fifth at once waits for an operator."""
     if not listing.complete or listing.dropped:
         logger.warning("the inventory is not whole (%d rows dropped): nothing vanishes by it", listing.dropped)
@@ -150,12 +152,21 @@ def _mark_vanished(listing: Listing[VirtualMachine], known: dict[str, Machine], 
     status.filter(inventory_refused_at__isnull=False).update(
         inventory_refused_at=None, inventory_refused_count=None, inventory_accepted_count=None
     )
-    vanished = [known[guid].pk for guid in missing]
+    vanished = [known[guid].pk for guid in missing - _seen_at_second_look(api, missing)]
     now = timezone.now()
     Machine.across_tenants.filter(pk__in=vanished).update(vanished_at=now, changed_at=now)
     update_protection(vanished)
     result.vanished = len(vanished)
     result.written += len(vanished)
+
+
+def _seen_at_second_look(api: VProtect, missing: set[str]) -> set[str]:
+    """Rows may move between two pages while a list is walked: who is missing is looked for once more."""
+    if not missing:
+        return set()
+    again = api.list_virtual_machines()
+    is_whole = again.complete and not again.dropped
+    return {row.guid for row in again.items} if is_whole else missing
 
 
 def sync_backups(api: VProtect, *, limit: int = 20) -> int:
