@@ -27,8 +27,6 @@ pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 EXPORT = "/tasks/export"
 DB = guid_of("vm/db-01")
 
-# Faults that are known; each mark goes with its fault, and turns red if the fault went without it.
-
 
 def sweep_for(world: World, seconds: float) -> None:
     """Sweeps and rings all the time; the database's clock is the one that counts."""
