@@ -132,6 +132,25 @@ def test_a_failure_ends_it(kind: str, api: VProtect, simulator: SimulatorServer,
     assert Backup.across_tenants.get(guid=operation.backup_guid).status_info
 
 
+@pytest.mark.parametrize("kind", ["EXPORT", "STORE"])
+def test_a_task_that_is_repeated_under_a_new_guid_is_the_same_story(
+    kind: str, api: VProtect, simulator: SimulatorServer, tenant: Tenant
+):
+    """API reference, 7.4: a failed task with repetitions left is followed by a copy of itself."""
+    simulator.control.change_machine(WEB, {"_behaviour": {kind: "fail"}})
+    operation = sent_backup(api, tenant)
+    while not (failing := [t for t in simulator.state.tasks.values() if t["type"]["name"] == kind]):
+        simulator.control.advance(20), simulator.control.tasks()
+    failing[0]["retryCount"] = 1
+    while failing[0]["state"]["name"] != "FAILED":
+        operation = look(api, simulator, operation, 20)
+    simulator.control.change_machine(WEB, {"_behaviour": {}})
+    seen = [look(api, simulator, operation, 60) for _ in range(10)]
+    assert {step.outcome for step in seen} == {"", "succeeded"} and seen[-1].outcome == "succeeded"
+    progress = [step.progress for step in seen]
+    assert progress == sorted(progress) and Operation.across_tenants.count() == 1
+
+
 def test_a_window_that_passed_upstream_ends_it(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
     simulator.control.change_settings(max_running=0)
     operation = sent_backup(api, tenant)
