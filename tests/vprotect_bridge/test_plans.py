@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from tenants.models import AuditEntry, Claim, Grant, Membership, Role, Tenant
 from tests.conftest import person
 from vprotect_bridge import plan_changes
 from vprotect_bridge.client.api import VProtect
-from vprotect_bridge.client.errors import UpstreamError
+from vprotect_bridge.client.errors import Ambiguous, UpstreamError
 from vprotect_bridge.models import Machine, Plan, PlanChange, Policy, Standing
 from vprotect_bridge.plan_facts import Held
 from vprotect_bridge.plan_sync import sync_plans
@@ -38,18 +39,20 @@ from vprotect_simulator.server import SimulatorServer
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
 WEB, DB, NEW, THEIRS, BARE = (guid_of(f"vm/{name}") for name in ("web-01", "db-01", "new-01", "app-01", "bare-01"))
-PRIMARY, ARCHIVE = guid_of("destination/primary-fs"), guid_of("destination/archive-tape")
+PRIMARY, GRANTED_TOO = guid_of("destination/primary-fs"), guid_of("destination/archive-tape")
 AURORA = PROJECT_UUIDS["aurora-books"]
 WORKDAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY")
 NIGHTLY = WantedSchedule("INCREMENTAL", WORKDAYS, at="02:00")
 WEEKLY = WantedSchedule("FULL", ("SUNDAY",), at="00:30")
+MONTHLY = WantedSchedule("FULL", ("SUNDAY",), at="12:00", occurrences=("FIRST_IN_MONTH",))
 
 
 @pytest.fixture
 def tenant(api: VProtect) -> Tenant:
     tenant = Tenant.objects.create(name="Sunflower", slug="sunflower", time_zone="Europe/Warsaw")
     Claim.across_tenants.create(tenant=tenant, kind=Claim.Kind.TENANT_VALUE, value=AURORA)
-    Grant.across_tenants.create(tenant=tenant, kind=Grant.Kind.DESTINATION, guid=PRIMARY)
+    for guid in (PRIMARY, GRANTED_TOO):
+        Grant.across_tenants.create(tenant=tenant, kind=Grant.Kind.DESTINATION, guid=guid)
     sync_inventory(api)
     sync_plans(api)
     return tenant
@@ -247,6 +250,70 @@ def test_a_worker_killed_after_any_call_is_gone_on_for(
     work(api)
     assert now(change).state == "done"
     assert len(policies(simulator)) == 1 and len(schedules(simulator)) == 2
+
+
+WRITES = {"create": 7, "edit": 6, "delete": 3}
+
+
+@pytest.mark.parametrize("trouble", ["killed before", "killed after", "lost before", "lost after"])
+@pytest.mark.parametrize(("kind", "number"), [(kind, n) for kind, most in WRITES.items() for n in range(1, most + 1)])
+def test_each_write_of_each_change_survives(
+    kind: str,
+    number: int,
+    trouble: str,
+    api: VProtect,
+    simulator: SimulatorServer,
+    admin: Membership,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """The worker dies, or the answer is lost, before or after vProtect has done what it was told."""
+    change = ask(admin, wish())
+    if kind != "create":
+        work(api)
+        everything = wish(
+            priority=10,
+            destination_guid=GRANTED_TOO,
+            machine_guids=(DB, WEB),
+            schedules=(replace(WEEKLY, at="05:00"), replace(NIGHTLY, weekdays=("MONDAY",)), MONTHLY),
+        )
+        change = ask_change(admin, change.plan, kind, everything if kind == "edit" else None)
+    writes = disturb(api, number, trouble, monkeypatch)
+    with suppress(Killed):
+        work(api)
+    assert len(writes) == number and now(change).state == "working"
+    monkeypatch.undo()
+    work(api)
+    assert now(change).state == "done", now(change).detail
+    if kind == "delete":
+        assert nothing_is_left(simulator)
+        return
+    [policy] = policies(simulator)
+    wanted = {DB, WEB} if kind == "edit" else {DB, NEW}
+    assert members(simulator, policy) == wanted
+    assert [row["active"] for row in schedules(simulator)] == [True] * (3 if kind == "edit" else 2)
+    assert len([row for row in simulator.state.rules.values() if row["_policy"] == policy["guid"]]) == 1
+
+
+def disturb(api: VProtect, number: int, trouble: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The writes that were tried, of which this one goes wrong."""
+    writes: list[str] = []
+    error = Killed() if trouble.startswith("killed") else Ambiguous("no answer", status=504)
+
+    def watched(call: Any) -> Any:
+        def write(path: str, *body: Any) -> Any:
+            writes.append(path)
+            if len(writes) == number and trouble.endswith("before"):
+                raise error
+            answer = call(path, *body)
+            if len(writes) == number:
+                raise error
+            return answer
+
+        return write
+
+    for name in ("post", "put", "delete"):
+        monkeypatch.setattr(api.transport, name, watched(getattr(api.transport, name)))
+    return writes
 
 
 def test_a_foreigner_with_our_name_is_left_alone(
