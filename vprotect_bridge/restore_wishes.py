@@ -18,7 +18,7 @@ from tenants.models import Grant, Membership, Role
 from vprotect_bridge.doorbell import ring_submit
 from vprotect_bridge.models import Backup, Cluster, Hypervisor, Machine, Operation, OperationEvent, Storage
 from vprotect_bridge.restoring import RESTORABLE
-from vprotect_bridge.services import WishRefused, audit, operation_there
+from vprotect_bridge.services import WishRefused, audit, check_click, operation_there
 
 # One asked for during an outage must not start at night.
 STARTS_WITHIN = timedelta(hours=1)
@@ -137,7 +137,7 @@ def check_restore(membership: Membership, machine: Machine, wish: RestoreWish) -
     if platform.needs_data_center and wish.data_center not in data_centers():
         raise WishRefused(_("Choose one of the data centers that are offered."), "data_center")
     data_center = wish.data_center if platform.needs_data_center else ""
-    name = _checked_name(machine, wish.name.strip(), platform)
+    name = _checked_name(membership, machine, wish.name.strip(), platform)
     return RestorePlace(backup, hypervisor, cluster, storage, data_center, name)
 
 
@@ -152,11 +152,16 @@ def _check_storage(machine: Machine, backup: Backup, cluster: Cluster | None, st
         raise WishRefused(_("There is not enough free space on that storage."), "storage")
 
 
-def _checked_name(machine: Machine, name: str, platform: Platform) -> str:
-    """Empty = the original name, which must then be free."""
+def _checked_name(membership: Membership, machine: Machine, name: str, platform: Platform) -> str:
+    """Empty = the original name, which must then be free.
+
+    Among the machines that the person may see: for others, "taken" would tell that they exist.
+    """
     if name and (len(name) > platform.longest_name or not re.fullmatch(platform.name, name)):
         raise WishRefused(_("The platform does not allow this name."), "name")
     taken = Machine.objects.filter(name__iexact=name or machine.name, present=True, vanished_at__isnull=True)
+    if membership.machine_guids is not None:
+        taken = taken.filter(guid__in=membership.machine_guids)
     if taken.exists():
         raise WishRefused(_("There is a machine of this name. Choose another one: nothing is replaced."), "name")
     return name
@@ -180,6 +185,7 @@ def request_restore(
     except IntegrityError:
         there = operation_there(membership, machine, client_key, Operation.Kind.RESTORE)
         if there is None:
+            check_click(membership, client_key)
             raise WishRefused(_("This machine is being restored already. Wait until it has finished.")) from None
         return there, False
     transaction.on_commit(ring_submit, robust=True)

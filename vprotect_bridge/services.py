@@ -63,6 +63,7 @@ def request_backup(
         # A second click was faster; the database allows one of them.
         there = operation_there(membership, machine, client_key)
         if there is None:
+            check_click(membership, client_key)
             # Of another tenant, who owned the machine until lately.
             raise WishRefused(_("This machine is being backed up already. Wait until it has finished.")) from None
         return there, False
@@ -75,6 +76,12 @@ def operation_there(
 ) -> Operation | None:
     same_click = Operation.objects.filter(tenant=membership.tenant, client_key=client_key, machine=machine).first()
     return same_click or open_operation(machine, kind)
+
+
+def check_click(membership: Membership, client_key: UUID) -> None:
+    """Raises `WishRefused` when the click was one for another machine: a form's address was changed by hand."""
+    if Operation.objects.filter(tenant=membership.tenant, client_key=client_key).exists():
+        raise WishRefused(_("This form was sent before for another machine. Open it again."))
 
 
 def open_operation(machine: Machine, kind: str) -> Operation | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -24,6 +25,8 @@ def question(request: TenantRequest, tenant: str, question_id: UUID) -> HttpResp
     """The part of the form that depends on the answer. 204 = not yet."""
     asked = access.question_for(request, question_id)
     if asked.kind == Question.Kind.RESTORE_TARGETS:
+        if not request.membership.may(Role.RESTORER):
+            raise PermissionDenied
         context = target_context(asked, request.GET.get("hypervisor", ""))
         template = "portal/partials/restore_check.html"
     else:

@@ -167,6 +167,29 @@ def test_without_points_or_places_the_page_says_so(browser: Client, point: Backu
     assert "There is no restore point" in words(browser.get(FORM))
 
 
+def test_a_name_outside_ones_limits_is_not_told(browser: Client, point: Backup, tenant: Tenant, restorer: User):
+    machine_of(tenant, "vm-2")
+    Membership.objects.filter(user=restorer).update(machine_guids=["vm-1"])
+    assert browser.post(FORM, wish(name="machine vm-2")).status_code in {200, 422}
+    assert "There is a machine of this name." not in words(browser.post(FORM, wish(name="machine vm-2")))
+    assert "There is a machine of this name." in words(browser.post(FORM, wish(name="web")))
+
+
+def test_a_form_sent_for_another_machine_says_so(browser: Client, point: Backup, machine: Machine, tenant: Tenant):
+    key = uuid4()
+    operation_on(machine_of(tenant, "vm-2"), client_key=key)
+    page = browser.post(FORM, wish(client_key=str(key)) | {"confirmed": "yes"})
+    assert page.status_code == 422 and "sent before for another machine" in words(page)
+
+
+def test_only_who_may_restore_reads_the_answer_about_places(browser: Client, point: Backup, restorer: User):
+    browser.post(FORM, wish())
+    poll = f"/t/sunflower/questions/{Question.across_tenants.get().pk}/?hypervisor=rhv-1"
+    assert browser.get(poll).status_code == 204
+    Membership.objects.filter(user=restorer).update(role=Role.MEMBER)
+    assert browser.get(poll).status_code == 403
+
+
 def test_a_running_restore_is_shown_instead(browser: Client, point: Backup, machine: Machine):
     running = operation_on(machine, kind=Operation.Kind.RESTORE)
     assert str(running.pk) in browser.get(FORM)["Location"]
