@@ -15,7 +15,13 @@ from portal.forms import DEFAULT_PRIORITY
 from tenants.models import Tenant
 from vprotect_bridge.models import Destination, Machine, Plan
 from vprotect_bridge.plan_facts import Held
-from vprotect_bridge.plan_wishes import MOST_SCHEDULES, PlanWish, WantedSchedule, schedules_as_held, without_identity
+from vprotect_bridge.plan_wishes import (
+    MOST_SCHEDULES,
+    PlanWish,
+    WantedSchedule,
+    is_changed_elsewhere,
+    schedules_as_held,
+)
 from vprotect_bridge.services import WishRefused
 
 WORKDAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY")
@@ -230,19 +236,8 @@ def wish_shown(plan: Plan) -> PlanWish:
         machine_guids=tuple(held.machine_guids),
         priority=facts["priority"] or 0,
         removes_absent_machines=facts["removes_absent_machines"],
-        is_paused=plan.is_paused,
+        is_paused=meant.is_paused,
     )
-
-
-def is_changed_elsewhere(plan: Plan) -> bool:
-    """Whether vProtect holds other times than we put there."""
-    if plan.put is None:
-        return False
-    held, put = (
-        [{name: value for name, value in without_identity(row).items() if name != "active"} for row in state.schedules]
-        for state in (Held.from_json(plan.held), Held.from_json(plan.put))
-    )
-    return held != put
 
 
 def initial_of(wish: PlanWish) -> dict[str, Any]:

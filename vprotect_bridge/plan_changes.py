@@ -19,6 +19,7 @@ from datetime import timedelta
 from functools import partial
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
@@ -28,10 +29,18 @@ from vprotect_bridge.client import plans as upstream
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.errors import NotFound, Rejected, UpstreamError
 from vprotect_bridge.models import Machine, Plan, PlanChange
+from vprotect_bridge.ownership import read_claims
 from vprotect_bridge.plan_bodies import policy_body, rule_body, schedule_body
 from vprotect_bridge.plan_facts import Facts, Held, facts_of_policy, facts_of_rule, facts_of_schedule
 from vprotect_bridge.plan_sync import look_at_policy, show_to_tenants
-from vprotect_bridge.plan_wishes import PlanWish, derived_schedules, generated_name, put_again_at, without_identity
+from vprotect_bridge.plan_wishes import (
+    PlanWish,
+    derived_schedules,
+    generated_name,
+    is_changed_elsewhere,
+    put_again_at,
+    without_identity,
+)
 from vprotect_bridge.protection import update_protection
 
 logger = logging.getLogger(__name__)
@@ -40,6 +49,7 @@ Kind = PlanChange.Kind
 State = PlanChange.State
 
 MOST_STEPS = 100
+TRIED_AGAIN_AFTER = timedelta(hours=1)
 
 
 class Refused(Exception):
@@ -435,14 +445,12 @@ def _finish(api: VProtect, change: PlanChange, sight: Sight) -> None:
 
 def _take_over_wish(plan: Plan, change: PlanChange, held: Held) -> None:
     plan.put = held.to_json()
-    if change.kind in {Kind.PAUSE, Kind.RESUME}:
-        plan.is_paused = change.kind == Kind.PAUSE
     if change.wanted:
         wish = PlanWish.from_json(change.wanted)
         plan.name, plan.time_zone = wish.name, wish.time_zone
         plan.schedules = [schedule.to_json() for schedule in wish.schedules]
         plan.destination_guid, plan.priority = wish.destination_guid, wish.priority
-        plan.removes_absent_machines, plan.is_paused = wish.removes_absent_machines, wish.is_paused
+        plan.removes_absent_machines = wish.removes_absent_machines
         plan.put_again_at = put_again_at(wish, timezone.now())
     plan.save()
 
@@ -528,6 +536,8 @@ def no_longer_allowed(change: PlanChange, held: Held) -> str:
         return _("One of the machines is not yours any more.")
     if not set(held.machine_guids) <= owned:
         return _("This plan holds machines that are not yours, so only your provider can change it.")
+    if held.policy and read_claims().values.get(held.policy["tenant_value"], tenant_id) != tenant_id:
+        return _("This plan is not yours any more.")
     if held.policy and held.policy["auto_assign_mode"] not in {"", "DISABLED"}:
         return _("This plan adds machines by itself, so only your provider can change it.")
     if wish and change.kind in {Kind.CREATE, Kind.EDIT} and not _is_granted(tenant_id, wish.destination_guid):
@@ -569,18 +579,18 @@ def follow_clocks() -> int:
     """Makes a change of every plan whose zone's offset is about to change; returns how many."""
     now = timezone.now()
     due = Plan.across_tenants.filter(put_again_at__lte=now, vanished_at=None).select_related("tenant")
-    made = 0
-    for plan in due.exclude(changes__state__in=PlanChange.OPEN):
-        made += _put_again(plan)
-    return made
+    of_plan = PlanChange.across_tenants.filter(plan=OuterRef("pk"))
+    is_open = Exists(of_plan.filter(state__in=PlanChange.OPEN))
+    # One that was refused is tried again, but not all the time.
+    was_tried = Exists(of_plan.filter(kind=Kind.CLOCK, created_at__gt=now - TRIED_AGAIN_AFTER))
+    return sum(_put_again(plan) for plan in due.exclude(is_open).exclude(was_tried))
 
 
 @transaction.atomic
 def _put_again(plan: Plan) -> bool:
     """Only while vProtect holds what we put: what somebody changed there is not changed back unseen."""
     wish = PlanWish.of_plan(plan)
-    held, put = Held.from_json(plan.held), Held.from_json(plan.put or {})
-    if [without_identity(row) for row in held.schedules] != [without_identity(row) for row in put.schedules]:
+    if is_changed_elsewhere(plan):
         Plan.across_tenants.filter(pk=plan.pk).update(put_again_at=None)
         logger.warning("plan %s was changed elsewhere: it does not follow the clock change", plan.pk)
         return False

@@ -18,7 +18,7 @@ from tenants.correlation import correlation_id
 from tenants.models import AuditEntry, Grant, Membership, Role, Tenant
 from vprotect_bridge import plan_times
 from vprotect_bridge.doorbell import ring_plans
-from vprotect_bridge.models import Machine, Plan, PlanChange
+from vprotect_bridge.models import Machine, Plan, PlanChange, Standing
 from vprotect_bridge.plan_facts import Facts, Held
 from vprotect_bridge.plan_times import CannotBeExact, Interval, LocalTiming, UpstreamTiming
 from vprotect_bridge.services import WishRefused
@@ -96,7 +96,8 @@ class PlanWish:
             machine_guids=tuple(Held.from_json(plan.held).machine_guids),
             priority=plan.priority,
             removes_absent_machines=plan.removes_absent_machines,
-            is_paused=plan.is_paused,
+            # Also one that was paused in vProtect's own console stays so.
+            is_paused=plan.standing == Standing.PAUSED,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -184,6 +185,17 @@ def _as_wanted(facts: Facts) -> WantedSchedule | None:
 def _clock(milliseconds: int) -> str:
     minutes = milliseconds // 60_000
     return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+def is_changed_elsewhere(plan: Plan) -> bool:
+    """Whether vProtect holds other times than we put there."""
+    if plan.put is None:
+        return False
+    held, put = (
+        [{name: value for name, value in without_identity(row).items() if name != "active"} for row in state.schedules]
+        for state in (Held.from_json(plan.held), Held.from_json(plan.put))
+    )
+    return held != put
 
 
 # ── Checking ─────────────────────────────────────────────────────────────────

@@ -26,19 +26,19 @@ from portal.plan_forms import (
     ScheduleFormSet,
     initial_of,
     initial_plan,
-    is_changed_elsewhere,
     wish_shown,
 )
 from tenants.middleware import TenantRequest
 from tenants.models import Role
 from vprotect_bridge.doorbell import ring_plans
-from vprotect_bridge.models import Destination, Plan, PlanChange
+from vprotect_bridge.models import Destination, Plan, PlanChange, Standing
 from vprotect_bridge.plan_facts import Held
 from vprotect_bridge.plan_wishes import (
     MOST_SCHEDULES,
     PlanWish,
     check_plan,
     decide_stuck,
+    is_changed_elsewhere,
     machines_of,
     may_change_plans,
     next_runs_of,
@@ -266,7 +266,7 @@ def _with_schedules_changed(post: QueryDict) -> QueryDict:
 
 def _answer(request: TenantRequest, plan: Plan | None, form: PlanForm, formset: Any) -> HttpResponse | None:
     """The preview, after the confirmation the plan's page; None = show the form again."""
-    wish = form.wish([row.schedule for row in formset], is_paused=plan.is_paused if plan else False)
+    wish = form.wish([row.schedule for row in formset], is_paused=plan is not None and plan.standing == Standing.PAUSED)
     try:
         if "confirmed" in request.POST:
             return _keep(request, plan, form, wish)

@@ -404,12 +404,38 @@ def test_pause_and_resume(api: VProtect, simulator: SimulatorServer, admin: Memb
     ask_change(admin, plan, "pause")
     work(api)
     assert [row["active"] for row in schedules(simulator)] == [False, False]
-    assert (now(plan).standing, now(plan).is_paused) == (Standing.PAUSED, True)
+    assert now(plan).standing == Standing.PAUSED
     sync_plans(api)
     assert Machine.across_tenants.get(guid=DB).protection in {"paused", "failed"}
     ask_change(admin, plan, "resume")
     work(api)
-    assert (now(plan).standing, now(plan).is_paused) == (Standing.ACTING, False)
+    assert now(plan).standing == Standing.ACTING
+
+
+def test_one_paused_in_the_console_stays_so_through_an_edit(
+    api: VProtect, simulator: SimulatorServer, admin: Membership, plan: Plan
+):
+    for guid in plan.schedule_guids:
+        simulator.state.schedules[guid]["active"] = False
+    sync_plans(api)
+    assert (now(plan).standing, PlanWish.of_plan(now(plan)).is_paused) == (Standing.PAUSED, True)
+    ask_change(admin, plan, "edit", replace(PlanWish.of_plan(now(plan)), priority=10))
+    work(api)
+    assert [row["active"] for row in schedules(simulator)] == [False, False]
+
+
+def test_a_policy_that_became_another_tenants_is_left_alone(
+    api: VProtect, simulator: SimulatorServer, admin: Membership, plan: Plan
+):
+    pine = Tenant.objects.create(name="Pine", slug="pine")
+    Claim.across_tenants.create(tenant=pine, kind=Claim.Kind.TENANT_VALUE, value="of-pine")
+    simulator.state.policies[plan.policy_guid]["tenantId"] = "of-pine"
+    sync_plans(api)
+    Plan.across_tenants.filter(pk=plan.pk).update(is_editable=True)
+    puts = len(simulator.control.ledger("PUT"))
+    change = ask_change(admin, plan, "edit", wish(priority=10))
+    work(api)
+    assert (now(change).state, len(simulator.control.ledger("PUT"))) == ("refused", puts)
 
 
 def test_deleting_takes_its_own_schedules_and_no_others(
@@ -620,6 +646,15 @@ def test_a_clock_change_is_followed_once(
     moved = [row["hour"] for row in schedules(simulator)]
     assert {abs(a - b) for a, b in zip(hours, moved, strict=True)} <= {3_600_000, 82_800_000}
     assert now(plan).put_again_at > later and plan_changes.follow_clocks() == 0
+
+
+def test_one_that_may_not_be_put_again_is_not_tried_all_the_time(api: VProtect, tenant: Tenant, plan: Plan):
+    Plan.across_tenants.update(put_again_at=timezone.now())
+    Tenant.objects.update(is_active=False)
+    for _ in range(3):
+        plan_changes.follow_clocks()
+        work(api)
+    assert [change.state for change in PlanChange.across_tenants.filter(kind="clock")] == ["refused"]
 
 
 def test_a_plan_changed_elsewhere_does_not_follow_unseen(

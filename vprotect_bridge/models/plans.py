@@ -90,7 +90,6 @@ class Plan(models.Model):
     destination_guid = models.CharField(max_length=64, blank=True)
     priority = models.PositiveSmallIntegerField(default=50, validators=[MaxValueValidator(100)])
     removes_absent_machines = models.BooleanField(default=False)
-    is_paused = models.BooleanField(default=False)
 
     # What of it is upstream: `upstream_name` is a true key there, since names are globally unique.
     upstream_name = models.CharField(max_length=255, blank=True)
