@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, time, timedelta
 from typing import Any, Self
@@ -295,62 +294,6 @@ def _check_interval(schedule: WantedSchedule, field: str) -> None:
         raise WishRefused(_("It can run every 15 minutes at most."), field)
     if every > length:
         raise WishRefused(_("It would run only once: the time between two runs is longer than the whole span."), field)
-
-
-# ── What would change ────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Preview:
-    """What saving would change. Runs are instants (aware UTC) of the next seven days."""
-
-    gained: list[Machine]
-    lost: list[Machine]
-    moved: list[tuple[Machine, str]]
-    runs_added: list[datetime]
-    runs_dropped: list[datetime]
-    next_runs: list[datetime]
-
-    @property
-    def changes_nothing(self) -> bool:
-        return not (self.gained or self.lost or self.moved or self.runs_added or self.runs_dropped)
-
-
-def preview(wish: PlanWish, plan: Plan | None = None) -> Preview:
-    """`moved` come with the name of the plan that they leave; `lost` are backed up by nobody from then on."""
-    held = Held.from_json(plan.held) if plan else Held()
-    policy_guid = plan.policy_guid if plan else ""
-    wanted = Machine.objects.filter(guid__in=wish.machine_guids).order_by("name", "guid")
-    new = [machine for machine in wanted if not policy_guid or machine.policy_guid != policy_guid]
-    lost = Machine.objects.filter(policy_guid=policy_guid).exclude(policy_guid="").exclude(guid__in=wish.machine_guids)
-    names = dict(Plan.objects.filter(vanished_at=None).values_list("policy_guid", "name"))
-    now = timezone.now()
-    before, after = runs_of(held, now), _runs(map_timings(wish, now), now)
-    return Preview(
-        gained=[machine for machine in new if not machine.policy_guid],
-        lost=list(lost.order_by("name", "guid")),
-        moved=[(machine, names.get(machine.policy_guid, "")) for machine in new if machine.policy_guid],
-        runs_added=sorted(set(after) - set(before)),
-        runs_dropped=sorted(set(before) - set(after)),
-        next_runs=[] if wish.is_paused else plan_times.next_runs(map_timings(wish, now), now, 5),
-    )
-
-
-def map_timings(wish: PlanWish, now: datetime) -> list[UpstreamTiming]:
-    return [] if wish.is_paused else [timing_of(facts) for facts in derived_schedules(wish, now)]
-
-
-def runs_of(held: Held, now: datetime) -> list[datetime]:
-    """The runs of the next seven days by what vProtect holds."""
-    return _runs((timing_of(facts) for facts in held.acting_schedules), now)
-
-
-def next_runs_of(held: Held, now: datetime, count: int = 5) -> list[datetime]:
-    return plan_times.next_runs([timing_of(facts) for facts in held.acting_schedules], now, count)
-
-
-def _runs(timings: Iterable[UpstreamTiming], now: datetime) -> list[datetime]:
-    return plan_times.runs(timings, now, now + timedelta(days=7))
 
 
 # ── Asking ───────────────────────────────────────────────────────────────────

@@ -33,6 +33,7 @@ from tenants.models import Role
 from vprotect_bridge.doorbell import ring_plans
 from vprotect_bridge.models import Destination, Plan, PlanChange, Standing
 from vprotect_bridge.plan_facts import Held
+from vprotect_bridge.plan_preview import next_runs_of, preview
 from vprotect_bridge.plan_wishes import (
     MOST_SCHEDULES,
     PlanWish,
@@ -41,10 +42,8 @@ from vprotect_bridge.plan_wishes import (
     is_changed_elsewhere,
     machines_of,
     may_change_plans,
-    next_runs_of,
     open_change,
     plans_of,
-    preview,
     request_new_plan,
     request_plan_change,
 )

@@ -20,12 +20,12 @@ from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.errors import Ambiguous, UpstreamError
 from vprotect_bridge.models import Machine, Plan, PlanChange, Policy, Standing
 from vprotect_bridge.plan_facts import Held
+from vprotect_bridge.plan_preview import next_runs_of
 from vprotect_bridge.plan_sync import sync_plans
 from vprotect_bridge.plan_wishes import (
     PlanWish,
     WantedSchedule,
     decide_stuck,
-    next_runs_of,
     request_new_plan,
     request_plan_change,
     schedules_as_held,
