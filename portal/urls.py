@@ -2,7 +2,7 @@ from allauth.account.urls import urlpatterns as allauth_urlpatterns
 from django.urls import include, path, register_converter
 
 from portal.access import GuidConverter
-from portal.views import backups, health, home, machines, operations, plans, questions, restores
+from portal.views import audit, backups, health, home, machines, operations, plans, questions, restores
 
 register_converter(GuidConverter, "guid")
 
@@ -36,6 +36,8 @@ tenant_urlpatterns = [
     path("plans/<uuid:plan_id>/delete/", plans.plan_delete, name="plan-delete"),
     path("plans/<uuid:plan_id>/decide/", plans.plan_decide, name="plan-decide"),
     path("plans/<uuid:plan_id>/poll", plans.plan_change_poll, name="plan-poll"),
+    path("audit/", audit.audit, name="audit"),
+    path("audit/file.csv", audit.audit_file, name="audit-file"),
     path("questions/<uuid:question_id>/", questions.question, name="question"),
     path("operations/", operations.operation_list, name="operations"),
     path("operations/<uuid:operation_id>/", operations.operation_detail, name="operation"),

@@ -106,6 +106,20 @@ TASK_TYPE = {
     "OLD_SNAPSHOTS_REMOVAL": _("Removing aged-out snapshots"),
 }
 
+AUDIT_ACTION = {
+    "backup_requested": _("Backup asked for"),
+    "restore_requested": _("Restore asked for"),
+    "cancel_requested": _("Cancelling asked for"),
+    "plan_create": _("Plan made"),
+    "plan_edit": _("Plan changed"),
+    "plan_pause": _("Plan paused"),
+    "plan_resume": _("Plan resumed"),
+    "plan_delete": _("Plan deleted"),
+    "plan_finish": _("Half-done change of a plan finished"),
+    "plan_undo": _("Half-done change of a plan taken back"),
+    "claim_machine": _("Machine assigned"),
+}
+
 # vProtect's own texts name hosts and paths (docs/vprotect-api.md, 20, trap 36): only these sentences are shown.
 _REASONS: tuple[tuple[str, Text], ...] = (
     (r"not enough space|no space|disk full", _("There was not enough free space to prepare the backup.")),

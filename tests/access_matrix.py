@@ -64,6 +64,8 @@ MATRIX: dict[str, dict[str, Row]] = {
     "plan-delete": {"GET": ADMIN_ONLY, "POST": ADMIN_ONLY | {"admin": 422}},
     "plan-switch": {"GET": in_the_tenant(405), "POST": ADMIN_ONLY | {"admin": 302}},
     "plan-decide": {"GET": in_the_tenant(405), "POST": ADMIN_ONLY | {"admin": 302}},
+    "audit": {"GET": ADMIN_ONLY, "POST": in_the_tenant(405)},
+    "audit-file": {"GET": ADMIN_ONLY, "POST": in_the_tenant(405)},
     "question": page(in_the_tenant(200, viewer=403)) | {"POST": in_the_tenant(405)},
     "operations": page(in_the_tenant(200)),
     "operation": page(in_the_tenant(200)),

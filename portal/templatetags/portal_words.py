@@ -142,6 +142,11 @@ def minute(moment: datetime) -> str:
 
 
 @register.filter
+def action_name(action: str) -> words.Text:
+    return words.AUDIT_ACTION.get(action) or words.readable(action)
+
+
+@register.filter
 def asked_by(operation: Operation) -> words.Text:
     return words.asked_by(operation)
 

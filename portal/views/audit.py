@@ -1,0 +1,133 @@
+"""What people decided in this tenant: a page to look through and a file to take away."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from portal import access, words
+from tenants.middleware import TenantRequest
+from tenants.models import AuditEntry, Role
+
+PAGE_SIZE = 50
+# A spreadsheet takes what begins with one of these for a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class AuditFilter(forms.Form):
+    """Anything odd in the address falls back, so that a shared link always opens."""
+
+    q = forms.CharField(max_length=100, required=False, label=_("Person or machine"))
+    action = forms.ChoiceField(
+        choices=[("", _("Everything")), *words.AUDIT_ACTION.items()], required=False, label=_("What")
+    )
+    since = forms.DateField(required=False, label=_("From"), widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(required=False, label=_("To"), widget=forms.DateInput(attrs={"type": "date"}))
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            field.widget.attrs["class"] = "form-select" if name == "action" else "form-control"
+
+    def entries(self) -> QuerySet[AuditEntry]:
+        """Days are the tenant's, the last one included."""
+        self.is_valid()
+        chosen, entries = self.cleaned_data, AuditEntry.objects.all()
+        if text := chosen.get("q"):
+            entries = entries.filter(Q(actor_name__icontains=text) | Q(machine_name__icontains=text))
+        if action := chosen.get("action"):
+            entries = entries.filter(action=action)
+        if since := chosen.get("since"):
+            entries = entries.filter(at__gte=_midnight(since))
+        if until := chosen.get("until"):
+            entries = entries.filter(at__lt=_midnight(until) + timedelta(days=1))
+        return entries.order_by("-at", "-id")
+
+
+def _midnight(day: Any) -> datetime:
+    return timezone.make_aware(datetime(day.year, day.month, day.day))
+
+
+@require_safe
+@never_cache
+@access.needs(Role.ADMIN)
+def audit(request: TenantRequest, tenant: str) -> HttpResponse:
+    """Newest first, paged by the last one seen."""
+    _needs_all_machines(request)
+    form = AuditFilter(request.GET)
+    entries = form.entries()
+    before = _before(request.GET.get("before"))
+    if before is not None:
+        entries = entries.filter(Q(at__lt=before.at) | Q(at=before.at, pk__lt=before.pk))
+    rows = list(entries[: PAGE_SIZE + 1])
+    query = request.GET.copy()
+    query.pop("before", None)
+    context = {
+        "form": form,
+        "rows": rows[:PAGE_SIZE],
+        "older": rows[PAGE_SIZE - 1].pk if len(rows) > PAGE_SIZE else None,
+        "is_first_page": before is None,
+        "query": query.urlencode(),
+        "is_filtered": any(form.cleaned_data.values()),
+    }
+    return render(request, "portal/audit.html", context)
+
+
+def _before(text: str | None) -> AuditEntry | None:
+    try:
+        return AuditEntry.objects.filter(pk=UUID(text or "")).first()
+    except ValueError:
+        return None
+
+
+@require_safe
+@never_cache
+@access.needs(Role.ADMIN)
+def audit_file(request: TenantRequest, tenant: str) -> HttpResponse:
+    """The same as CSV, in UTC; no cell is taken for a formula."""
+    _needs_all_machines(request)
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="audit-{request.tenant.slug}.csv"'
+    writer = csv.writer(response)
+    writer.writerow(
+        ["at", "who", "role", "from", "action", "machine", "machine GUID", "detail", "outcome", "correlation"]
+    )
+    for row in _cells(AuditFilter(request.GET).entries()):
+        writer.writerow(row)
+    return response
+
+
+def _cells(entries: QuerySet[AuditEntry]) -> Iterator[list[str]]:
+    for entry in entries.iterator(chunk_size=500):
+        yield [
+            _safe(cell)
+            for cell in (
+                entry.at.isoformat(),
+                *(entry.actor_name, entry.role, entry.address, entry.action, entry.machine_name, entry.machine_guid),
+                *(entry.detail, entry.outcome, entry.correlation_id),
+            )
+        ]
+
+
+def _safe(cell: object) -> str:
+    text = "" if cell is None else str(cell)
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _needs_all_machines(request: TenantRequest) -> None:
+    """The journal names every machine of the tenant."""
+    if request.membership.machine_guids is not None:
+        raise PermissionDenied
