@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
-FAULTS_TESTS := tests/faults tests/end_to_end/test_faults.py tests/end_to_end/test_fault_matrix.py
+FAULTS_TESTS := tests/faults tests/end_to_end/test_faults.py tests/end_to_end/test_fault_matrix.py tests/vprotect_bridge/test_plans.py
 # A throwaway environment for checks that read the production settings but serve nobody.
 CHECK_ENVIRONMENT := PORTAL_PROCESS=migrations SECRET_KEY=only-for-checks-$$(head -c 32 /dev/urandom | base64 | tr -d '/+=') \
 	DATABASE_URL=postgres://nobody@localhost/nowhere REDIS_URL=redis://localhost:1/0 PORTAL_URL=https://portal.example

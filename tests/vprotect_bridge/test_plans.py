@@ -253,11 +253,12 @@ def test_a_worker_killed_after_any_call_is_gone_on_for(
 
 
 WRITES = {"create": 7, "edit": 6, "delete": 3}
+SLOW = [pytest.param(trouble, marks=pytest.mark.slow) for trouble in ("killed before", "killed after", "lost before")]
 
 
-@pytest.mark.parametrize("trouble", ["killed before", "killed after", "lost before", "lost after"])
+@pytest.mark.parametrize("trouble", [*SLOW, "lost after"])
 @pytest.mark.parametrize(("kind", "number"), [(kind, n) for kind, most in WRITES.items() for n in range(1, most + 1)])
-def test_each_write_of_each_change_survives(
+def test_each_write_of_each_change_survives_a_fault(
     kind: str,
     number: int,
     trouble: str,
