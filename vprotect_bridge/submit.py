@@ -207,7 +207,7 @@ def _send(session: OperationSession, api: VProtect, operation: Operation) -> Non
         _cancel(session, operation)
         return
     if operation.deadline_at is not None and operation.deadline_at <= timezone.now():
-        _expire(session, operation)
+        _end_overdue(session, api, operation)
         return
     if refusal := no_longer_allowed(operation):
         session.move(operation, Submission.REJECTED, detail=refusal, **_finished(Outcome.REFUSED, refusal))
@@ -326,8 +326,11 @@ def reconcile(api: VProtect) -> int:
             with locked(session, operation.pk) as held:
                 if held:
                     _cancel(session, operation)
+        answers = True
         for operation in _in(Submission.PENDING).filter(deadline_at__lte=Now()):
-            _expire(session, operation)
+            with locked(session, operation.pk) as held:
+                if held:
+                    answers = _end_overdue(session, api if answers else None, operation)
     return _in(Submission.PENDING).filter(next_at__lte=Now()).count()
 
 
@@ -417,6 +420,26 @@ def defer(session: OperationSession, operation: Operation, error: UpstreamError 
 def _look_again_later(session: OperationSession, operation: Operation, why: str) -> None:
     pause = _settle() / 6 * random.uniform(0.8, 1.2)  # noqa: S311
     session.move(operation, Submission.UNCERTAIN, detail=why, absent_seen=0, next_at=DatabaseClock(pause))
+
+
+def _end_overdue(session: OperationSession, api: VProtect | None, operation: Operation) -> bool:
+    """Looks once more if vProtect answers: in a database that was restored it may have been sent all the same.
+
+    Returns whether vProtect answers; without an answer the wish ends in time as well.
+    """
+    sight, answers = Sight(), api is not None
+    if api is not None:
+        try:
+            sight = look_up(api, operation)
+        except UpstreamError:
+            answers = False
+    if sight.is_double:
+        _raise_alarm(session, operation, sight)
+    elif sight.is_found:
+        adopt(session, operation, sight)
+    else:
+        _expire(session, operation)
+    return answers
 
 
 def _expire(session: OperationSession, operation: Operation) -> None:

@@ -81,7 +81,7 @@ class PostThenSave(Submitter):
     def ring(self, api: VProtect) -> None:
         for row in Operation.across_tenants.filter(submission="pending"):
             try:
-                task = api.export(_request(row)).task
+                task = api.export(request_of(row)).task
             except UpstreamError:
                 continue
             Operation.across_tenants.filter(pk=row.pk).update(submission="accepted", task_guid=task.guid)
@@ -97,13 +97,13 @@ class SaveThenPost(PostThenSave):
         for row in Operation.across_tenants.filter(submission="pending"):
             Operation.across_tenants.filter(pk=row.pk).update(submission="accepted")
             try:
-                task = api.export(_request(row)).task
+                task = api.export(request_of(row)).task
             except UpstreamError:
                 continue
             Operation.across_tenants.filter(pk=row.pk).update(task_guid=task.guid)
 
 
-def _request(row: Operation) -> ExportRequest:
+def request_of(row: Operation) -> ExportRequest:
     return ExportRequest(row.subject_guid, "FULL", PRIMARY, row.marker_ws_ms, row.marker_we_ms)
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from tenants.models import Tenant
 from tests.conftest import machine_of, operation_on
-from tests.faults.conftest import Submitter, World
+from tests.faults.conftest import Submitter, World, request_of
 from tests.vprotect_bridge.client.conftest import ScriptedServer, transport_to
 from vprotect_bridge.client import api as client
 from vprotect_bridge.client.api import VProtect
@@ -89,6 +89,25 @@ def test_a_worker_whose_clock_jumps_does_not_hurry(hours: int, world: World, mon
     monkeypatch.undo()
     sweep_for(world, 1)
     assert (world.now().submission, world.now().attempts, world.tasks_made()) == ("accepted", 1, 1)
+
+
+@pytest.mark.parametrize("who", ["ring", "sweep"])
+def test_an_overdue_wish_that_was_sent_all_the_same_is_found(who: str, world: World):
+    """F17: of a database that was restored from before it was sent."""
+    world.api.export(request_of(world.now()))
+    Operation.across_tenants.update(deadline_at=timezone.now() - timedelta(minutes=1))
+    getattr(Submitter(), who)(world.api)
+    assert (world.now().submission, world.now().adopted, world.tasks_made()) == ("accepted", True, 1)
+
+
+def test_overdue_wishes_end_in_time_while_vprotect_is_away_and_are_asked_for_once(world: World):
+    """F17, F20: not each of them waits for an answer that does not come."""
+    operation_on(machine_of(world.operation.tenant, DB), created_by=world.operation.created_by)
+    Operation.across_tenants.update(deadline_at=timezone.now() - timedelta(minutes=1))
+    world.simulator.control.fault("reset", times=0)
+    Submitter().sweep(world.api)
+    assert set(Operation.across_tenants.values_list("submission", flat=True)) == {"expired"}
+    assert len(world.simulator.control.ledger()) <= 2
 
 
 def test_a_server_that_echoes_no_window_is_never_sent_to_again(world: World):
