@@ -667,3 +667,16 @@ def test_a_plan_changed_elsewhere_does_not_follow_unseen(
     monkeypatch.setattr(timezone, "now", lambda: later)
     assert plan_changes.follow_clocks() == 0
     assert simulator.state.schedules[plan.schedule_guids[0]]["hour"] == 7_200_000
+
+
+def test_what_is_shown_as_the_next_runs_is_when_vprotect_backs_up(
+    api: VProtect, simulator: SimulatorServer, plan: Plan
+):
+    begin = timezone.now() + timedelta(milliseconds=api.transport.clock_skew_ms or 0)
+    computed = [int(run.timestamp() * 1000) for run in next_runs_of(Held.from_json(plan.held), begin, 9)]
+    simulator.control.change_settings(speed=1000)
+    for moment in computed:
+        simulator.control.run_until(moment + 60_000)
+    made = [task for task in simulator.control.made_tasks() if task["type"] == "EXPORT" and task["vm"] == DB]
+    assert [task["at"] // 60_000 for task in made] == [moment // 60_000 for moment in computed]
+    assert {task["origin"] for task in made} == set(plan.schedule_guids)
