@@ -23,13 +23,17 @@ from vprotect_bridge.models import (
     Machine,
     Operation,
     OperationEvent,
+    Plan,
+    PlanChange,
+    Policy,
+    Schedule,
     Storage,
     UpstreamStatus,
 )
 
 
 def _audit(
-    request: HttpRequest, tenant: Tenant | None, action: str, machine: Machine | None, **detail: str | int
+    request: HttpRequest, tenant: Tenant | None, action: str, machine: Machine | None = None, **detail: str | int
 ) -> None:
     AuditEntry.across_tenants.create(
         tenant=tenant,
@@ -226,3 +230,100 @@ class UpstreamStatusAdmin(ReadOnlyAdmin, admin.ModelAdmin):
             status.inventory_accepted_count = status.inventory_refused_count
             status.save(update_fields=["inventory_accepted_count"])
             _audit(request, None, "accept_inventory", None, machines=status.inventory_refused_count or 0)
+
+
+# ── Plans ────────────────────────────────────────────────────────────────────
+
+
+@admin.register(Policy)
+class PolicyAdmin(ReadOnlyAdmin, admin.ModelAdmin):
+    """Every policy of vProtect. "Never backs up": it has no rule, or its rule no schedule or no destination."""
+
+    list_display = ["name", "standing", "tenant_value", "auto_assign_mode", "rule_count", "vanished_at"]
+    list_filter = ["standing", "auto_assign_mode", ("vanished_at", admin.EmptyFieldListFilter)]
+    search_fields = ["name", "guid", "tenant_value"]
+
+    @admin.display(description=_("rules"))
+    def rule_count(self, policy: Policy) -> int:
+        return len(policy.rules)
+
+
+class InARule(admin.SimpleListFilter):
+    title = _("rule")
+    parameter_name = "rule"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("none", _("In no rule")), ("some", _("In a rule"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() == "none":
+            return queryset.filter(rule_guids=[])
+        return queryset.exclude(rule_guids=[]) if self.value() == "some" else queryset
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(ReadOnlyAdmin, admin.ModelAdmin):
+    """Every schedule of vProtect. One in no rule does nothing."""
+
+    list_display = ["name", "is_on", "tenant_value", "rule_count", "vanished_at"]
+    list_filter = [InARule, ("vanished_at", admin.EmptyFieldListFilter)]
+    search_fields = ["name", "guid", "tenant_value"]
+
+    @admin.display(boolean=True, description=_("on"))
+    def is_on(self, schedule: Schedule) -> bool:
+        return bool(schedule.facts.get("active"))
+
+    @admin.display(description=_("rules"))
+    def rule_count(self, schedule: Schedule) -> int:
+        return len(schedule.rule_guids)
+
+
+@admin.register(Plan)
+class PlanAdmin(ReadOnlyAdmin, admin.ModelAdmin):
+    list_display = [
+        "name",
+        "tenant",
+        "standing",
+        "is_made_here",
+        "is_editable",
+        "held_at",
+        "put_again_at",
+        "vanished_at",
+    ]
+    list_filter = ["standing", "is_made_here", "is_editable", "tenant"]
+    list_select_related = ["tenant"]
+    search_fields = ["name", "upstream_name", "policy_guid"]
+    ordering = ["tenant", "name"]
+
+
+@admin.register(PlanChange)
+class PlanChangeAdmin(ReadOnlyAdmin, admin.ModelAdmin):
+    """`detail` holds vProtect's original words."""
+
+    list_display = ["created_at", "tenant", "plan", "kind", "state", "user_message", "detail"]
+    list_filter = ["state", "kind", "tenant"]
+    list_select_related = ["tenant", "plan"]
+    search_fields = ["plan__name", "plan__policy_guid", "correlation_id"]
+    ordering = ["-created_at"]
+    actions = ["finish", "take_back"]
+
+    def has_decide_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("vprotect_bridge.change_planchange")
+
+    @admin.action(description=_("Half done: finish it"), permissions=["decide"])
+    def finish(self, request: HttpRequest, queryset: QuerySet[PlanChange]) -> None:
+        self._decide(request, queryset, PlanChange.State.WORKING)
+
+    @admin.action(description=_("Half done: take it back"), permissions=["decide"])
+    def take_back(self, request: HttpRequest, queryset: QuerySet[PlanChange]) -> None:
+        self._decide(request, queryset, PlanChange.State.UNDOING)
+
+    @transaction.atomic
+    def _decide(self, request: HttpRequest, queryset: QuerySet[PlanChange], to: str) -> None:
+        moved, now = 0, timezone.now()
+        for change in queryset.filter(state=PlanChange.State.STUCK).select_related("tenant", "plan"):
+            stuck = PlanChange.across_tenants.filter(pk=change.pk, state=PlanChange.State.STUCK)
+            if stuck.update(state=to, next_at=now, decided_at=now):
+                _audit(request, change.tenant, f"plan_change_{to}", plan=str(change.plan_id), change=str(change.pk))
+                moved += 1
+        self.message_user(request, _("%(count)d changes moved.") % {"count": moved})

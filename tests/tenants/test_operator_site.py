@@ -22,6 +22,10 @@ from vprotect_bridge.models import (
     Machine,
     Operation,
     OperationEvent,
+    Plan,
+    PlanChange,
+    Policy,
+    Schedule,
     Storage,
     UpstreamSession,
     UpstreamStatus,
@@ -47,6 +51,12 @@ def landscape(sunflower: Tenant, owner: User) -> None:
     Storage.objects.create(guid="storage-1", uuid="s-1", name="storage", hypervisor=hypervisor)
     Claim.across_tenants.create(tenant=sunflower, kind=Claim.Kind.MACHINE, value="vm-1")
     Grant.across_tenants.create(tenant=sunflower, kind=Grant.Kind.DESTINATION, guid="store-1")
+    Policy.objects.create(guid="policy-1", name="no rule", row_digest="")
+    Schedule.objects.create(guid="schedule-1", name="in no rule", row_digest="", facts={"active": True})
+    Policy.objects.create(guid="policy-2", name="works", row_digest="", standing="acting")
+    Schedule.objects.create(guid="schedule-2", name="works", row_digest="", rule_guids=["r-1"])
+    plan = Plan.across_tenants.create(tenant=sunflower, name="Nightly", is_made_here=True)
+    PlanChange.across_tenants.create(tenant=sunflower, plan=plan, kind="edit", state="stuck", detail="HTTP 400")
     AuditEntry.across_tenants.create(tenant=sunflower, actor_name="owner", action="backup", outcome="accepted")
 
 
@@ -230,6 +240,27 @@ def test_an_operator_names_one_of_two_tasks(task: str, submission: str, operator
 def test_what_is_followed_already_is_left_alone(action: str, operator: Client):
     Operation.across_tenants.update(task_guid="t-1")
     assert _decide(operator, action).submission == "needs_attention"
+
+
+@pytest.mark.parametrize(("action", "state"), [("finish", "working"), ("take_back", "undoing")])
+def test_an_operator_decides_about_a_plan_that_is_half_done(action: str, state: str, operator: Client):
+    address = reverse("admin:vprotect_bridge_planchange_changelist")
+    chosen = {"action": action, "_selected_action": [PlanChange.across_tenants.get().pk]}
+    operator.post(address, chosen)
+    change = PlanChange.across_tenants.get()
+    assert change.state == state and change.decided_at
+    assert AuditEntry.across_tenants.filter(action=f"plan_change_{state}").count() == 1
+    operator.post(address, chosen)
+    assert AuditEntry.across_tenants.filter(action=f"plan_change_{state}").count() == 1, "only what is half done"
+
+
+@pytest.mark.parametrize(
+    ("page", "query", "found"),
+    [("policy", "standing__exact=idle", "no rule"), ("schedule", "rule=none", "in no rule")],
+)
+def test_what_never_backs_anything_up_is_found(page: str, query: str, found: str, operator: Client):
+    answer = operator.get(f"{reverse(f'admin:vprotect_bridge_{page}_changelist')}?{query}")
+    assert [row.name for row in answer.context["cl"].result_list] == [found]
 
 
 def test_a_tenant_is_never_deleted(sunflower: Tenant, operator: Client):
