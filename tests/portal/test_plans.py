@@ -206,6 +206,18 @@ def test_bad_input_is_explained_at_the_field_and_nothing_is_kept(
     assert not PlanChange.across_tenants.exists()
 
 
+def test_a_plan_may_have_thousands_of_machines(admin: Client, tenant: Tenant):
+    now = timezone.now()
+    many = [f"many-{number}" for number in range(3000)]
+    Machine.across_tenants.bulk_create(
+        Machine(guid=guid, name=guid, tenant=tenant, row_digest="", first_seen_at=now, changed_at=now) for guid in many
+    )
+    page = words(admin.post(NEW, form(machines=many)))
+    assert "3000 machines get a plan: many-0, many-1, many-10" in page
+    assert admin.post(NEW, form(machines=many, confirmed="yes")).status_code == 302
+    assert len(PlanChange.across_tenants.get().wanted["machine_guids"]) == 3000
+
+
 def test_what_was_typed_survives_an_error(admin: Client):
     answer = admin.post(NEW, form(name="", machines=["vm-3"], **{"schedule-0-at": "04:45"}))
     soup = BeautifulSoup(answer.content, "html.parser")
