@@ -108,6 +108,17 @@ class Stack:
     def operation(self, operation_id: str) -> dict[str, Any]:
         return self.rows("SELECT * FROM vprotect_bridge_operation WHERE id = %s", operation_id)[0]
 
+    def ended(self, operation_id: str) -> dict[str, Any]:
+        """Waits for its end; if it does not come, says how far it came."""
+        try:
+            return until(lambda: (row := self.operation(operation_id))["outcome"] and row)
+        except AssertionError as error:
+            events = (
+                "SELECT at, moved_from, moved_to, detail FROM vprotect_bridge_operationevent WHERE operation_id = %s"
+            )
+            story = self.rows(f"{events} ORDER BY at", operation_id)
+            raise AssertionError(f"{error}: {self.operation(operation_id)} {story}") from error
+
 
 class Person:
     """Somebody with a browser that runs no script."""
@@ -159,7 +170,7 @@ def _hidden(page: str) -> dict[str, str]:
     return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page))
 
 
-def until(what: Callable[[], Any], seconds: float = 40) -> Any:
+def until(what: Callable[[], Any], seconds: float = 90) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < deadline, "it did not happen in time"

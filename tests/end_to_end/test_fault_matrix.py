@@ -325,7 +325,7 @@ def test_pollers_killed_in_the_middle_of_a_cycle(stack: FragileStack, member: Pe
     stack.fail("after look_at_console kill")
     stack.wait_for_failure()
     stack.start_again("worker")
-    done = until(lambda: (row := stack.operation(operation))["outcome"] and row)
+    done = stack.ended(operation)
     assert (done["outcome"], done["progress"]) == ("succeeded", 100)
     moves = "SELECT moved_to FROM vprotect_bridge_operationevent WHERE operation_id = %s ORDER BY at"
     told = [move["moved_to"] for move in stack.rows(moves, operation)]
@@ -432,7 +432,7 @@ def test_sessions_that_live_a_second(stack: FragileStack, member: Person, machin
         stack.control("DELETE", "sessions")
         time.sleep(1)
     stack.control("PATCH", "settings", {"speed": 100})
-    done = until(lambda: (row := stack.operation(operation))["outcome"] and row)
+    done = stack.ended(operation)
     assert done["outcome"] == "succeeded"
     assert 2 <= stack.logins() - before <= 6
 
@@ -464,7 +464,7 @@ def test_a_clock_upstream_that_is_an_hour_off(hours: int, stack: FragileStack, m
         stack.sync_until(skew, hours * 3_600_000)
         stack.control("POST", "faults", {"kind": "reset", "path": "/tasks/export", "when": "after"})
         operation = member.back_up(guid)
-        done = until(lambda: (row := stack.operation(operation))["outcome"] and row)
+        done = stack.ended(operation)
         assert (done["outcome"], done["adopted"]) == ("succeeded", True)
         assert len(stack.tasks_made(guid)) == 1
     finally:

@@ -27,7 +27,7 @@ def accepted(stack: Stack, operation_id: str, seconds: float = 40) -> dict[str, 
 
 def test_a_backup_goes_from_the_click_to_its_end(stack: Stack, member: Person):
     operation = member.back_up(machine("shop-web-01"))
-    done = until(lambda: (row := stack.operation(operation))["outcome"] and row)
+    done = stack.ended(operation)
     assert (done["outcome"], done["progress"]) == ("succeeded", 100)
     assert len(stack.tasks_made(machine("shop-web-01"))) == 1
     page = member.get(f"/t/aurora-books/operations/{operation}/").text
@@ -128,7 +128,7 @@ def test_a_database_that_restarts_loses_nothing(stack: Stack, member: Person):
 def test_a_restore_goes_from_the_click_to_the_new_machine(stack: Stack):
     restorer = Person(stack, "restorer@aurora-books.example")
     operation = restorer.restore(machine("intranet-2019"), "intranet-again")
-    done = until(lambda: (row := stack.operation(operation))["outcome"] and row)
+    done = stack.ended(operation)
     assert (done["outcome"], done["progress"], bool(done["restored_guid"])) == ("succeeded", 100, True)
     claims = stack.rows(
         "SELECT t.slug FROM tenants_claim c JOIN tenants_tenant t ON t.id = c.tenant_id WHERE c.value = %s",
