@@ -184,14 +184,14 @@ def _converge(api: VProtect, change: PlanChange, sight: Sight, tenant_value: str
             sight = see(api, plan, tenant_value)
         step = next_step(api, plan, sight, _target_now(change, sight.held, tenant_value))
         if step is None:
-            _finish(api, change, sight)
+            _finish(change, sight.held)
             return
         try:
             step.call()
         except Rejected:
             # Refused for its name, perhaps: by ours that came late, or by somebody else's of the same name.
             seen = see(api, plan, tenant_value)
-            if (seen.held, seen.foreign_names) == (sight.held, sight.foreign_names):
+            if seen.is_like(sight):
                 raise
             sight = seen
             continue
@@ -240,7 +240,7 @@ def _choose_another_name(plan: Plan) -> None:
 
 
 @transaction.atomic
-def _finish(api: VProtect, change: PlanChange, sight: Sight) -> None:
+def _finish(change: PlanChange, held: Held) -> None:
     """Everything is as wanted: the plan says so."""
     plan = change.plan
     if change.state == State.UNDOING and change.kind == Kind.CREATE:
@@ -252,10 +252,9 @@ def _finish(api: VProtect, change: PlanChange, sight: Sight) -> None:
         _end_plan(plan)
         _end(change, State.DONE, "")
         return
-    held = look_at_policy(api, plan.policy_guid) or sight.held
     if change.state == State.WORKING:
         _take_over_wish(plan, change, held)
-    _mirror_membership(plan, change, held)
+    _mirror_membership(plan, held)
     show_to_tenants(held)
     _end(change, State.UNDONE if change.state == State.UNDOING else State.DONE, change.user_message)
 
@@ -272,7 +271,7 @@ def _take_over_wish(plan: Plan, change: PlanChange, held: Held) -> None:
     plan.save()
 
 
-def _mirror_membership(plan: Plan, change: PlanChange, held: Held) -> None:
+def _mirror_membership(plan: Plan, held: Held) -> None:
     """The pages know at once; the next inventory says the same. Plans that lost machines are looked at again."""
     machines = Machine.across_tenants
     gained = machines.filter(guid__in=held.machine_guids).exclude(policy_guid=plan.policy_guid)

@@ -24,7 +24,6 @@ class Preview:
     moved: list[tuple[Machine, str]]
     runs_added: list[datetime]
     runs_dropped: list[datetime]
-    next_runs: list[datetime]
 
     @property
     def changes_nothing(self) -> bool:
@@ -47,7 +46,6 @@ def preview(wish: PlanWish, plan: Plan | None = None) -> Preview:
         moved=[(machine, names.get(machine.policy_guid, "")) for machine in new if machine.policy_guid],
         runs_added=sorted(set(after) - set(before)),
         runs_dropped=sorted(set(before) - set(after)),
-        next_runs=[] if wish.is_paused else plan_times.next_runs(_timings(wish, now), now, 5),
     )
 
 

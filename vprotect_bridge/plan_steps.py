@@ -32,11 +32,18 @@ class Sight:
 
     @property
     def held(self) -> Held:
+        """As `look_at_policy` sees it: a schedule in none of its rules is not of the policy."""
+        in_rules = {guid for rule in self.rules for guid in rule.schedule_guids}
         return Held(
             facts_of_policy(self.policy) if self.policy else None,
             tuple(map(facts_of_rule, self.rules)),
-            tuple(facts_of_schedule(self.schedules[guid]) for guid in sorted(self.schedules)),
+            tuple(facts_of_schedule(self.schedules[guid]) for guid in sorted(in_rules & set(self.schedules))),
         )
+
+    def is_like(self, other: Sight) -> bool:
+        """Nothing was made or changed between the two looks."""
+        same_names = set(self.schedules) == set(other.schedules) and self.foreign_names == other.foreign_names
+        return same_names and self.held == other.held
 
 
 @dataclass(frozen=True)

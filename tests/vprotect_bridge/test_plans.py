@@ -390,6 +390,24 @@ def test_a_schedule_less_and_one_more(api: VProtect, simulator: SimulatorServer,
     assert now(plan).has_incremental
 
 
+def test_a_schedule_that_another_rule_took_over_hinders_no_later_edit(
+    api: VProtect, simulator: SimulatorServer, admin: Membership, plan: Plan
+):
+    """Ours, wanted no more, but not to be removed while another rule uses it."""
+    other = next(row for row in simulator.state.rules.values() if row["_policy"] != plan.policy_guid)
+    other["_schedules"].append(plan.schedule_guids[1])
+    sync_plans(api)
+    plan_changes.look_at_wanted(api)
+    Plan.across_tenants.filter(pk=plan.pk).update(look_wanted_at=timezone.now())
+    plan_changes.look_at_wanted(api)
+    ask_change(admin, plan, "edit", wish(schedules=(WEEKLY,)))
+    work(api)
+    assert len(schedules(simulator)) == 2
+    change = ask_change(admin, plan, "edit", wish(schedules=(WEEKLY,), priority=10))
+    work(api)
+    assert (now(change).state, now(plan).priority) == ("done", 10)
+
+
 def test_members_that_we_do_not_know_survive_an_edit(
     api: VProtect, simulator: SimulatorServer, admin: Membership, plan: Plan
 ):
