@@ -12,10 +12,10 @@ from functools import partial
 
 from vprotect_bridge.client import plans as upstream
 from vprotect_bridge.client.api import VProtect
-from vprotect_bridge.client.errors import NotFound
 from vprotect_bridge.models import Plan
 from vprotect_bridge.plan_bodies import policy_body, rule_body, schedule_body
 from vprotect_bridge.plan_facts import Facts, Held, facts_of_policy, facts_of_rule, facts_of_schedule
+from vprotect_bridge.plan_sync import details, rules_of
 from vprotect_bridge.plan_wishes import without_identity
 
 # ── What vProtect holds, and what it shall hold ──────────────────────────────
@@ -69,17 +69,15 @@ class Step:
 def see(api: VProtect, plan: Plan, tenant_value: str) -> Sight:
     """By the GUIDs that were recorded, else by the generated names. Raises `UpstreamError`."""
     policy, foreign = _policy(api, plan, tenant_value)
-    listed = api.rules.list(policy=policy.guid).items if policy else ()
-    # The filter proves nothing by itself (API reference, 20, traps 1 and 29).
-    rules = tuple(rule for rule in listed if policy and rule.policy_guid == policy.guid)
-    rules = tuple(rule for rule in rules if not rule.is_marked_for_deletion)
+    rules = rules_of(api, policy.guid) if policy else ()
     in_rules = {guid for rule in rules for guid in rule.schedule_guids}
     known = in_rules | set(plan.schedule_guids)
     ours = {}
     for schedule in api.schedules.list(type="VM_BACKUP").items:
         is_named = _is_generated(schedule.name, plan)
         if schedule.guid in known or (is_named and schedule.tenant_id in {"", tenant_value}):
-            ours[schedule.guid] = schedule
+            if found := details(api.schedules, schedule.guid):
+                ours[found.guid] = found
         elif is_named:
             foreign.add(schedule.name)
     return Sight(policy, rules, ours, frozenset(foreign))
@@ -87,13 +85,8 @@ def see(api: VProtect, plan: Plan, tenant_value: str) -> Sight:
 
 def _policy(api: VProtect, plan: Plan, tenant_value: str) -> tuple[upstream.Policy | None, set[str]]:
     """The policy, or the name if somebody else has it."""
-    try:
-        if plan.policy_guid:
-            return api.policies.get(plan.policy_guid), set()
-    except NotFound:
-        return None, set()
-    if not plan.upstream_name:
-        return None, set()
+    if plan.policy_guid or not plan.upstream_name:
+        return (details(api.policies, plan.policy_guid) if plan.policy_guid else None), set()
     named = [row for row in api.policies.list().items if row.name == plan.upstream_name]
     ours = [row for row in named if row.tenant_id in {"", tenant_value}]
     return (api.policies.get(ours[0].guid) if ours else None), {row.name for row in named if row not in ours}

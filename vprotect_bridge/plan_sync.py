@@ -152,15 +152,12 @@ def _update_protection(policy_guids: Iterable[str]) -> None:
 
 def look_at_policy(api: VProtect, guid: str) -> Held | None:
     """A policy with its machines, rules and schedules, by their own details; None = it is gone."""
-    try:
-        policy = api.policies.get(guid)
-    except NotFound:
+    policy = details(api.policies, guid)
+    if policy is None:
         return None
-    listed = api.rules.list(policy=guid).items
-    # The filter proves nothing by itself (20, traps 1 and 29).
-    rules = [rule for rule in listed if rule.policy_guid == guid and not rule.is_marked_for_deletion]
+    rules = rules_of(api, guid)
     in_rules = {name for rule in rules for name in rule.schedule_guids}
-    schedules = [found for name in sorted(in_rules) if (found := _schedule(api, name))]
+    schedules = [found for name in sorted(in_rules) if (found := details(api.schedules, name))]
     return Held(
         facts_of_policy(policy),
         tuple(facts_of_rule(rule) for rule in rules),
@@ -168,9 +165,18 @@ def look_at_policy(api: VProtect, guid: str) -> Held | None:
     )
 
 
-def _schedule(api: VProtect, guid: str) -> upstream.Schedule | None:
+def rules_of(api: VProtect, policy_guid: str) -> tuple[upstream.Rule, ...]:
+    """In detail: a list's row is not all that a PUT has to send back (API reference, 20, traps 16 and 17)."""
+    # The filter proves nothing by itself (20, traps 1 and 29).
+    listed = [row.guid for row in api.rules.list(policy=policy_guid).items if row.policy_guid == policy_guid]
+    rules = [found for guid in listed if (found := details(api.rules, guid))]
+    return tuple(rule for rule in rules if not rule.is_marked_for_deletion)
+
+
+def details(resource: upstream.Resource[upstream.Row], guid: str) -> upstream.Row | None:
+    """None = it is gone."""
     try:
-        return api.schedules.get(guid)
+        return resource.get(guid)
     except NotFound:
         return None
 
