@@ -18,7 +18,7 @@ from django.shortcuts import get_object_or_404
 
 from tenants.middleware import TenantRequest
 from tenants.models import Grant, Membership, Role
-from vprotect_bridge.models import Destination, Machine, Operation, Question
+from vprotect_bridge.models import Destination, Machine, Operation, Plan, Question
 
 View = Callable[..., HttpResponse]
 
@@ -63,12 +63,35 @@ def visible_operations(membership: Membership) -> QuerySet[Operation]:
     return operations.filter(subject_guid__in=membership.machine_guids)
 
 
+def visible_plans(membership: Membership) -> QuerySet[Plan]:
+    """The tenant's plans, or those that hold one of the machines to which the membership is limited."""
+    plans = Plan.objects.filter(vanished_at=None)
+    if membership.machine_guids is None:
+        return plans
+    policies = visible_machines(membership).exclude(policy_guid="").values("policy_guid")
+    return plans.filter(policy_guid__in=policies)
+
+
+def needs_every_machine(request: TenantRequest) -> None:
+    """For what is about all machines of the tenant: 403 for who is limited to some."""
+    if request.membership.machine_guids is not None:
+        raise PermissionDenied
+
+
 def machine_for(request: TenantRequest, guid: str) -> Machine:
     return get_object_or_404(visible_machines(request.membership), guid=guid)
 
 
 def operation_for(request: TenantRequest, operation_id: UUID) -> Operation:
     return get_object_or_404(visible_operations(request.membership), pk=operation_id)
+
+
+def plan_for(request: TenantRequest, plan_id: UUID, *, with_gone: bool = False) -> Plan:
+    """One that is gone still shows how it ended to those who could see it."""
+    plans = visible_plans(request.membership)
+    if with_gone and request.membership.machine_guids is None:
+        plans = Plan.objects.all()
+    return get_object_or_404(plans, pk=plan_id)
 
 
 def question_for(request: TenantRequest, question_id: UUID) -> Question:

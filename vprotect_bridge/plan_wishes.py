@@ -205,15 +205,6 @@ def may_change_plans(membership: Membership) -> bool:
     return membership.may(Role.ADMIN) and membership.machine_guids is None
 
 
-def plans_of(membership: Membership) -> QuerySet[Plan]:
-    """The tenant's plans, or those that hold one of the machines to which the membership is limited."""
-    plans = Plan.objects.filter(vanished_at=None)
-    if membership.machine_guids is None:
-        return plans
-    machines = Machine.objects.filter(guid__in=membership.machine_guids).exclude(policy_guid="")
-    return plans.filter(policy_guid__in=machines.values("policy_guid")).exclude(policy_guid="")
-
-
 def open_change(plan: Plan) -> PlanChange | None:
     return PlanChange.objects.filter(plan=plan, state__in=PlanChange.OPEN).first()
 

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -66,7 +65,7 @@ def _midnight(day: Any) -> datetime:
 @access.needs(Role.ADMIN)
 def audit(request: TenantRequest, tenant: str) -> HttpResponse:
     """Newest first, paged by the last one seen."""
-    _needs_all_machines(request)
+    access.needs_every_machine(request)
     form = AuditFilter(request.GET)
     entries = form.entries()
     before = _before(request.GET.get("before"))
@@ -98,7 +97,7 @@ def _before(text: str | None) -> AuditEntry | None:
 @access.needs(Role.ADMIN)
 def audit_file(request: TenantRequest, tenant: str) -> HttpResponse:
     """The same as CSV, in UTC; no cell is taken for a formula."""
-    _needs_all_machines(request)
+    access.needs_every_machine(request)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="audit-{request.tenant.slug}.csv"'
     writer = csv.writer(response)
@@ -125,9 +124,3 @@ def _cells(entries: QuerySet[AuditEntry]) -> Iterator[list[str]]:
 def _safe(cell: object) -> str:
     text = "" if cell is None else str(cell)
     return f"'{text}" if text.startswith(FORMULA) else text
-
-
-def _needs_all_machines(request: TenantRequest) -> None:
-    """The journal names every machine of the tenant."""
-    if request.membership.machine_guids is not None:
-        raise PermissionDenied

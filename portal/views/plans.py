@@ -11,7 +11,7 @@ from zoneinfo import available_timezones
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, QueryDict
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -43,7 +43,6 @@ from vprotect_bridge.plan_wishes import (
     machines_of,
     may_change_plans,
     open_change,
-    plans_of,
     request_new_plan,
     request_plan_change,
 )
@@ -62,7 +61,7 @@ BUTTONS = {"csrfmiddlewaretoken", "confirmed", "again", "add", "remove"}
 @require_safe
 @never_cache
 def plan_list(request: TenantRequest, tenant: str) -> HttpResponse:
-    plans = list(plans_of(request.membership).order_by("name", "pk"))
+    plans = list(access.visible_plans(request.membership).order_by("name", "pk"))
     open_changes = {change.plan_id: change for change in PlanChange.objects.filter(state__in=PlanChange.OPEN)}
     visible = access.visible_machines(request.membership).exclude(policy_guid="")
     counts = Counter(visible.values_list("policy_guid", flat=True))
@@ -88,7 +87,7 @@ def plan_list(request: TenantRequest, tenant: str) -> HttpResponse:
 @require_safe
 @never_cache
 def plan_detail(request: TenantRequest, tenant: str, plan_id: UUID) -> HttpResponse:
-    plan = plan_for(request, plan_id, with_gone=True)
+    plan = access.plan_for(request, plan_id, with_gone=True)
     _want_fresh(plan)
     held = Held.from_json(plan.held)
     machines = machines_of(plan, access.visible_machines(request.membership))
@@ -114,7 +113,7 @@ def plan_detail(request: TenantRequest, tenant: str, plan_id: UUID) -> HttpRespo
 @never_cache
 def plan_change_poll(request: TenantRequest, tenant: str, plan_id: UUID) -> HttpResponse:
     """The change that is on its way; 204 = as it was. When it has ended the page is opened anew."""
-    plan = plan_for(request, plan_id, with_gone=True)
+    plan = access.plan_for(request, plan_id, with_gone=True)
     context = change_context(plan, request)
     if context["change"] is None:
         response = HttpResponse(status=204)
@@ -129,14 +128,6 @@ def change_context(plan: Plan, request: TenantRequest) -> dict[str, Any]:
     change = open_change(plan)
     seen = f"{change.state}-{len(change.steps)}" if change else ""
     return {"change": change, "seen": seen, "may_decide": may_change_plans(request.membership)}
-
-
-def plan_for(request: TenantRequest, plan_id: UUID, *, with_gone: bool = False) -> Plan:
-    """One that is gone still shows how it ended to those who could see it."""
-    plans = plans_of(request.membership)
-    if with_gone and request.membership.machine_guids is None:
-        plans = Plan.objects.all()
-    return get_object_or_404(plans, pk=plan_id)
 
 
 def shown_schedules(plan: Plan) -> tuple[Any, ...]:
@@ -160,7 +151,7 @@ def _want_fresh(plan: Plan) -> None:
 @never_cache
 @access.needs(Role.ADMIN)
 def plan_create(request: TenantRequest, tenant: str) -> HttpResponse:
-    _needs_all_machines(request)
+    access.needs_every_machine(request)
     destinations = list(access.granted_destinations())
     chosen = request.GET.getlist("machine")
     initial = {**initial_plan(request.tenant, destinations), "machines": chosen, "client_key": uuid4()}
@@ -172,8 +163,8 @@ def plan_create(request: TenantRequest, tenant: str) -> HttpResponse:
 @access.needs(Role.ADMIN)
 def plan_edit(request: TenantRequest, tenant: str, plan_id: UUID) -> HttpResponse:
     """Starts from what vProtect holds now: first a worker looks, unless it has just done so."""
-    _needs_all_machines(request)
-    plan = plan_for(request, plan_id)
+    access.needs_every_machine(request)
+    plan = access.plan_for(request, plan_id)
     if not plan.is_editable:
         raise PermissionDenied
     if request.method != "POST" and (waiting := _wait_for_a_look(request, plan)):
@@ -184,11 +175,6 @@ def plan_edit(request: TenantRequest, tenant: str, plan_id: UUID) -> HttpRespons
         schedules = (*schedules, NEW_SCHEDULE)
     initial = {**initial_of(wish), "client_key": uuid4(), "based_on": plan.held_digest}
     return _form_page(request, plan, initial, schedules)
-
-
-def _needs_all_machines(request: TenantRequest) -> None:
-    if not may_change_plans(request.membership):
-        raise PermissionDenied
 
 
 def _wait_for_a_look(request: TenantRequest, plan: Plan) -> HttpResponse | None:
@@ -230,7 +216,7 @@ def _form_page(request: TenantRequest, plan: Plan | None, initial: dict[str, Any
         form.errors.clear()
         formset = ScheduleFormSet(data, prefix="schedule")
     has_errors = data is not None and not is_arranging
-    names = {p.policy_guid: p for p in plans_of(request.membership) if p.policy_guid}
+    names = {p.policy_guid: p for p in access.visible_plans(request.membership) if p.policy_guid}
     context = {
         "plan": plan,
         "form": form,
@@ -344,7 +330,7 @@ def _keep(request: TenantRequest, plan: Plan | None, form: PlanForm, wish: PlanW
 @access.needs(Role.ADMIN)
 def plan_switch(request: TenantRequest, tenant: str, plan_id: UUID) -> HttpResponse:
     """Pauses a plan that acts, resumes one that is paused."""
-    plan = plan_for(request, plan_id)
+    plan = access.plan_for(request, plan_id)
     kind = PlanChange.Kind.PAUSE if request.POST.get("to") == "paused" else PlanChange.Kind.RESUME
     return _change(request, plan, kind)
 
@@ -354,8 +340,8 @@ def plan_switch(request: TenantRequest, tenant: str, plan_id: UUID) -> HttpRespo
 @access.needs(Role.ADMIN)
 def plan_delete(request: TenantRequest, tenant: str, plan_id: UUID) -> HttpResponse:
     """The consequence first; the name is typed, since protection is lost."""
-    _needs_all_machines(request)
-    plan = plan_for(request, plan_id)
+    access.needs_every_machine(request)
+    plan = access.plan_for(request, plan_id)
     if not plan.is_editable:
         raise PermissionDenied
     typed = request.POST.get("name", "").strip()
@@ -374,7 +360,7 @@ def plan_delete(request: TenantRequest, tenant: str, plan_id: UUID) -> HttpRespo
 
 
 def _change(request: TenantRequest, plan: Plan, kind: str) -> HttpResponse:
-    _needs_all_machines(request)
+    access.needs_every_machine(request)
     try:
         key = UUID(request.POST.get("client_key", ""))
     except ValueError:
@@ -396,8 +382,8 @@ def _change(request: TenantRequest, plan: Plan, kind: str) -> HttpResponse:
 @access.needs(Role.ADMIN)
 def plan_decide(request: TenantRequest, tenant: str, plan_id: UUID) -> HttpResponse:
     """Finishes what is half done, or takes it back."""
-    _needs_all_machines(request)
-    plan = plan_for(request, plan_id)
+    access.needs_every_machine(request)
+    plan = access.plan_for(request, plan_id)
     change = open_change(plan)
     address = request.META.get("REMOTE_ADDR") or None
     is_finish = request.POST.get("decision") == "finish"

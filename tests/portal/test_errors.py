@@ -24,7 +24,7 @@ def test_an_error_of_ours_says_what_to_do_and_nothing_else(
     def fail(*args: Any) -> None:
         raise error
 
-    monkeypatch.setattr("portal.views.plans.plans_of", fail)
+    monkeypatch.setattr("portal.access.visible_plans", fail)
     browser.raise_request_exception = False
     answer = browser.get("/t/sunflower/plans/")
     page = answer.content.decode().replace("&#x27;", "'")
