@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from vprotect_bridge.models import Machine, Operation
 from vprotect_simulator.server import SimulatorServer
 
 VPROTECT_PASSWORD = "the service account's password"
+
+_number = count()
 
 AsRole = Callable[..., AbstractContextManager[None]]
 
@@ -151,7 +154,8 @@ def operation_on(machine: Machine, **fields: object) -> Operation:
         "subject_guid": machine.guid,
         "request": request,
         "marker_ws_ms": int(now.timestamp() * 1000),
-        "marker_we_ms": int((now + timedelta(hours=6)).timestamp() * 1000),
+        # Two of the same millisecond differ, as the portal's own do.
+        "marker_we_ms": int((now + timedelta(hours=6)).timestamp() * 1000) + next(_number),
         "deadline_at": now + timedelta(hours=5),
     }
     return Operation.across_tenants.create(**{**usual, **fields})
