@@ -1,19 +1,42 @@
 """Rights on the tables of tenancy and of the libraries beneath it (see `tenants.database_roles`)."""
 
-from tenants.database_roles import EVERYTHING, Access, tenant_owned
+from tenants.database_roles import CURRENT_TENANT, CURRENT_USER, EVERYTHING, OF_CURRENT_TENANT, Access, tenant_owned
 
-_PEOPLE = "people and their memberships span tenants; every request reads them before a tenant is known"
+_PEOPLE = "people span tenants, and are read before it is known who they are"
+_BY_ADDRESS = "current_setting('app.invitation', true)"
 _DJANGO = "holds no tenant's data"
 
 TABLES = {
+    # Whoever was invited becomes a person here, never an operator.
     "tenants_user": Access(
-        web="SELECT, UPDATE (password, last_login, name)",
+        web="SELECT, INSERT, UPDATE (password, last_login, name)",
         operator=EVERYTHING,
         worker="SELECT",
-        reason=_PEOPLE,
+        rows="true",
+        inserted="NOT is_staff AND NOT is_superuser",
     ),
-    "tenants_tenant": Access(web="SELECT", operator=EVERYTHING, worker="SELECT", reason=_PEOPLE),
-    "tenants_membership": Access(web="SELECT", operator=EVERYTHING, worker="SELECT", reason=_PEOPLE),
+    # A person's own tenants and memberships; while a tenant is set, everybody's in it.
+    "tenants_tenant": Access(
+        web="SELECT, UPDATE (time_zone, second_factor_required)",
+        operator=EVERYTHING,
+        worker="SELECT",
+        rows=f"id = {CURRENT_TENANT} OR id IN (SELECT tenant_id FROM tenants_membership WHERE user_id = {CURRENT_USER})",
+        written=f"id = {CURRENT_TENANT}",
+    ),
+    "tenants_membership": Access(
+        web="SELECT, INSERT, UPDATE (role, machine_guids, last_seen_at), DELETE",
+        operator=EVERYTHING,
+        worker="SELECT",
+        rows=f"{OF_CURRENT_TENANT} OR user_id = {CURRENT_USER}",
+        written=OF_CURRENT_TENANT,
+    ),
+    # Of one tenant, or the one whose link was opened.
+    "tenants_invitation": Access(
+        web="SELECT, INSERT, UPDATE (accepted_at, accepted_by_id, revoked_at)",
+        operator=EVERYTHING,
+        rows=f"{OF_CURRENT_TENANT} OR token_hash = {_BY_ADDRESS}",
+        written=OF_CURRENT_TENANT,
+    ),
     "tenants_claim": tenant_owned(),
     "tenants_grant": tenant_owned(web="SELECT"),
     "tenants_auditentry": tenant_owned(web="SELECT, INSERT", operator="SELECT, INSERT", worker="SELECT, INSERT"),

@@ -25,16 +25,20 @@ class Access:
     """Rights of each role on one table, as GRANT spells them ("SELECT, UPDATE (details_wanted_at)").
 
     `rows` is the condition under which web sees and writes a row; None = no row-level security, `reason` says why.
+    `written`: the condition for writing where it is another than for seeing; `inserted`: for a new row alone.
     """
 
     web: str = ""
     operator: str = ""
     worker: str = ""
     rows: str | None = None
+    written: str | None = None
+    inserted: str | None = None
     reason: str = ""
 
 
 CURRENT_TENANT = "nullif(current_setting('app.tenant', true), '')::bigint"
+CURRENT_USER = "nullif(current_setting('app.user', true), '')::bigint"
 OF_CURRENT_TENANT = f"tenant_id = {CURRENT_TENANT}"
 
 
@@ -74,20 +78,33 @@ def _statements(table: str, access: Access) -> list[sql.Composable]:
         if rights:
             # Rights and conditions are constants of the code, not values.
             statements.append(sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(rights), name, who))
-    for policy in ("web_rows", "all_rows"):
+    for policy in ("web_rows", "web_inserts", "web_changes", "web_deletes", "all_rows"):
         statements.append(sql.SQL("DROP POLICY IF EXISTS {} ON {}").format(sql.Identifier(policy), name))
     if access.rows is None:
         statements.append(sql.SQL("ALTER TABLE {} DISABLE ROW LEVEL SECURITY").format(name))
         return statements
-    rows = sql.SQL(access.rows)
     return [
         *statements,
         sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY").format(name),
-        sql.SQL("CREATE POLICY web_rows ON {} TO {} USING ({}) WITH CHECK ({})").format(
-            name, sql.Identifier(WEB), rows, rows
-        ),
+        *_web_policies(name, access),
         # The others work for every tenant; a policy instead of BYPASSRLS, which managed servers do not give.
         sql.SQL("CREATE POLICY all_rows ON {} TO {}, {} USING (true) WITH CHECK (true)").format(
             name, sql.Identifier(OPERATOR), sql.Identifier(WORKER)
         ),
+    ]
+
+
+def _web_policies(table: sql.Identifier, access: Access) -> list[sql.Composable]:
+    written = access.written or access.rows
+    policies = (
+        ("web_rows", "SELECT", f"USING ({access.rows})"),
+        ("web_inserts", "INSERT", f"WITH CHECK ({access.inserted or written})"),
+        ("web_changes", "UPDATE", f"USING ({written}) WITH CHECK ({written})"),
+        ("web_deletes", "DELETE", f"USING ({written})"),
+    )
+    return [
+        sql.SQL("CREATE POLICY {} ON {} FOR {} TO {} {}").format(
+            sql.Identifier(name), table, sql.SQL(command), sql.Identifier(WEB), sql.SQL(condition)
+        )
+        for name, command, condition in policies
     ]

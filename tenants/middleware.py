@@ -1,7 +1,7 @@
 """The first wall: the tenant comes from the address, membership is read at every request.
 
-It also lowers the second wall to this tenant only: one transaction around the whole response, in which
-`app.tenant` is set for PostgreSQL's row-level security (works behind a pooler, where a session's setting leaks).
+It also lowers the second wall to this person's memberships and this tenant only: one transaction around the whole
+response, in which `app.user` and `app.tenant` are set for PostgreSQL's row-level security (works behind a pooler, where a session's setting leaks).
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class TenantMiddleware:
             return response
 
     def _inside(self, request: HttpRequest, slug: str) -> HttpResponse:
-        memberships = active_memberships(request.user)
+        lower_wall(request.user, slug)
+        memberships = memberships_of(request.user)
         membership = next((one for one in memberships if one.tenant.slug == slug), None)
-        set_tenant(membership.tenant if membership else None)
         if membership is None:
             return self.get_response(request)
         request.tenant, request.membership = membership.tenant, membership  # type: ignore[attr-defined]
@@ -68,12 +68,38 @@ class TenantMiddleware:
 
 
 def active_memberships(user: AbstractBaseUser | AnonymousUser) -> list[Membership]:
-    """Of one person, in tenants that are active, by the tenants' names."""
+    """Of one person, in tenants that are active, by the tenants' names. For pages outside of a tenant."""
+    with transaction.atomic():
+        lower_wall(user, "")
+        return memberships_of(user)
+
+
+def memberships_of(user: AbstractBaseUser | AnonymousUser) -> list[Membership]:
     memberships = Membership.objects.filter(user=user.pk, tenant__is_active=True)
     return list(memberships.select_related("tenant").order_by("tenant__name"))
 
 
-def set_tenant(tenant: Tenant | None) -> None:
-    """Tells row-level security whose rows this transaction may touch; None = nobody's."""
+# What follows `me` reads from it, so that the person is set before the first row of theirs is looked at.
+_LOWER_WALL = """
+    WITH me AS MATERIALIZED (SELECT set_config('app.user', %s, true)::bigint AS id)
+    SELECT set_config('app.tenant', coalesce((
+        SELECT tenant.id::text FROM tenants_membership membership
+        JOIN tenants_tenant tenant ON tenant.id = membership.tenant_id
+        WHERE membership.user_id = me.id AND tenant.slug = %s AND tenant.is_active
+    ), ''), true) FROM me
+"""
+
+
+def lower_wall(user: AbstractBaseUser | AnonymousUser, slug: str) -> None:
+    """Tells row-level security, for this transaction, who asks and for which of their tenants; none = nobody's rows.
+
+    The database finds the tenant by the membership itself, in one statement, since every page and poll pays for it.
+    """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('app.tenant', %s, true)", [str(tenant.pk) if tenant else ""])
+        cursor.execute(_LOWER_WALL, [str(user.pk), slug])
+
+
+def set_tenant(tenant: Tenant) -> None:
+    """The same for who comes with an invitation and has no membership yet."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('app.tenant', %s, true)", [str(tenant.pk)])

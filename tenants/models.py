@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django_scopes import ScopedManager
 
@@ -61,6 +62,7 @@ class Tenant(models.Model):
     slug = models.SlugField(_("address"), unique=True, max_length=40)
     is_active = models.BooleanField(_("active"), default=True)
     time_zone = models.CharField(_("time zone"), max_length=64, default="UTC", validators=[validate_time_zone])
+    second_factor_required = models.BooleanField(_("everybody needs a second factor"), default=False)
     priority_cap = models.PositiveSmallIntegerField(
         _("highest priority"), default=50, validators=[MaxValueValidator(100)]
     )
@@ -102,6 +104,7 @@ class Membership(models.Model):
         verbose_name=_("only these machines"),
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    last_seen_at = models.DateTimeField(_("last seen"), null=True, editable=False)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user", "tenant"], name="one_membership_per_tenant")]
@@ -111,6 +114,47 @@ class Membership(models.Model):
 
     def may(self, role: Role) -> bool:
         return Role(self.role).includes(role)
+
+
+class Invitation(models.Model):
+    """To a tenant, for one address, once and until `expires_at`. The mail holds the token, the row only its SHA-256."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="invitations")
+    email = models.EmailField(_("e-mail address"))
+    role = models.CharField(_("role"), max_length=10, choices=Role)
+    machine_guids = ArrayField(models.CharField(max_length=64, validators=[guid_validator]), null=True, blank=True)
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    invited_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True)
+    accepted_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    revoked_at = models.DateTimeField(null=True)
+
+    objects: ClassVar[models.Manager[Invitation]] = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        ordering = ["-created_at"]
+        constraints = [
+            # A newer invitation of the same address takes the place of the open one.
+            models.UniqueConstraint(
+                Lower("email"),
+                "tenant",
+                condition=models.Q(accepted_at=None, revoked_at=None),
+                name="one_open_invitation_per_address",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} · {self.tenant}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.accepted_at is None and self.revoked_at is None and self.expires_at > timezone.now()
 
 
 class Claim(models.Model):

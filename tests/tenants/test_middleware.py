@@ -99,6 +99,8 @@ def test_a_page_that_breaks_leaves_nothing_behind(web: Client, sunflower: Tenant
     web.raise_request_exception = False
     assert web.get("/t/sunflower/broken/").status_code == 500
     _as_owner("REVOKE UPDATE (name) ON tenants_tenant FROM portal_web")
+    with connection.cursor() as cursor:
+        cursor.execute("RESET ROLE")
     sunflower.refresh_from_db()
     assert sunflower.name == "Sunflower"
     assert _tenant_of_the_connection() == ""

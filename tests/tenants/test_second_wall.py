@@ -3,9 +3,12 @@
 import pytest
 from django.apps import apps
 from django.db import DatabaseError, connection
+from django.db.models import Model
+from django.utils import timezone
 
 from tenants.database_roles import declared_access
-from tenants.models import AuditEntry, Grant, Tenant, User
+from tenants.middleware import lower_wall
+from tenants.models import AuditEntry, Grant, Invitation, Membership, Tenant, User
 from tests.conftest import AsRole, machine_of, operation_on
 from vprotect_bridge.models import Destination, Machine, Operation, OperationEvent, UpstreamSession
 
@@ -73,9 +76,20 @@ def test_the_operator_site_may_not_read_the_session_of_the_service_account(as_ro
         list(UpstreamSession.objects.all())
 
 
-def test_web_cannot_raise_a_role(owner: User, sunflower: Tenant, as_role: AsRole):
-    with pytest.raises(DatabaseError, match="permission denied"), as_role("portal_web", sunflower):
-        owner.memberships.update(role="admin")
+def test_web_cannot_raise_a_role_in_another_tenant(owner: User, pine: Tenant, as_role: AsRole):
+    theirs = owner.memberships.get().tenant_id
+    with as_role("portal_web", pine):
+        assert owner.memberships.update(role="admin") == 0
+        assert owner.memberships.all().delete()[0] == 0
+    with pytest.raises(DatabaseError, match="row-level security"), as_role("portal_web", pine):
+        Membership.objects.create(user=User.objects.create_user("x@x.example"), tenant_id=theirs)
+
+
+def test_web_cannot_make_an_operator(as_role: AsRole):
+    with pytest.raises(DatabaseError, match="row-level security"), as_role("portal_web"):
+        User.objects.create_superuser("thief@sunflower.example", "a password for tests")
+    with pytest.raises(DatabaseError, match="permission denied"), as_role("portal_web"):
+        User.objects.update(is_staff=True)
 
 
 def test_web_cannot_change_what_vprotect_said(sunflower: Tenant, as_role: AsRole):
@@ -94,3 +108,32 @@ def test_nobody_changes_the_audit(change: str, sunflower: Tenant):
     entries = AuditEntry.across_tenants.all()
     with pytest.raises(DatabaseError, match="append-only"):
         entries.update(outcome="refused") if change == "update" else entries._raw_delete(entries.db)
+
+
+@pytest.mark.parametrize("model", [Tenant, Membership, Invitation])
+def test_tenants_and_their_people_are_behind_the_wall(
+    model: type[Model], owner: User, stranger: User, sunflower: Tenant, pine: Tenant, as_role: AsRole
+):
+    for tenant in (sunflower, pine):
+        Invitation.across_tenants.create(
+            tenant=tenant, email="new@x.example", role="viewer", token_hash=tenant.slug, expires_at=timezone.now()
+        )
+    rows = model._default_manager.all()
+    with as_role("portal_web"):
+        assert not rows.exists()
+    with as_role("portal_web", sunflower):
+        assert rows.get() == model._default_manager.get(**{"slug" if model is Tenant else "tenant__slug": "sunflower"})
+    if model is not Invitation:
+        with as_role("portal_web"):
+            lower_wall(stranger, "sunflower")
+            assert getattr(rows.get(), "slug", "pine") == "pine", "one's own, and no tenant that is only named"
+
+
+def test_web_sees_an_invitation_whose_link_is_known(sunflower: Tenant, pine: Tenant, as_role: AsRole):
+    for tenant in (sunflower, pine):
+        Invitation.across_tenants.create(
+            tenant=tenant, email="new@x.example", role="viewer", token_hash=tenant.slug, expires_at=timezone.now()
+        )
+    with as_role("portal_web"), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('app.invitation', 'pine', true)")
+        assert Invitation.across_tenants.get().token_hash == "pine"
