@@ -13,11 +13,11 @@ from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 
 from tenants.middleware import TenantRequest
-from tenants.models import Grant, Membership, Role
+from tenants.models import Grant, Invitation, Membership, Role
 from vprotect_bridge.models import Destination, Machine, Operation, Plan, Question
 
 View = Callable[..., HttpResponse]
@@ -48,6 +48,22 @@ def needs(role: Role) -> Callable[[View], View]:
         return guarded
 
     return decorate
+
+
+def for_administrators(view: View) -> View:
+    """For who administers all of the tenant, not only some of its machines."""
+
+    @wraps(view)
+    def guarded(request: TenantRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        needs_every_machine(request)
+        return view(request, *args, **kwargs)
+
+    return needs(Role.ADMIN)(guarded)
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """From where somebody came, for the audit."""
+    return request.META.get("REMOTE_ADDR") or None
 
 
 def visible_machines(membership: Membership) -> QuerySet[Machine]:
@@ -92,6 +108,18 @@ def plan_for(request: TenantRequest, plan_id: UUID, *, with_gone: bool = False) 
     if with_gone and request.membership.machine_guids is None:
         plans = Plan.objects.all()
     return get_object_or_404(plans, pk=plan_id)
+
+
+def visible_members(request: TenantRequest) -> QuerySet[Membership]:
+    return Membership.objects.filter(tenant=request.tenant).select_related("user", "tenant")
+
+
+def member_for(request: TenantRequest, member_id: int) -> Membership:
+    return get_object_or_404(visible_members(request), pk=member_id)
+
+
+def invitation_for(request: TenantRequest, invitation_id: UUID) -> Invitation:
+    return get_object_or_404(Invitation, pk=invitation_id, tenant=request.tenant)
 
 
 def question_for(request: TenantRequest, question_id: UUID) -> Question:

@@ -2,7 +2,19 @@ from allauth.account.urls import urlpatterns as allauth_urlpatterns
 from django.urls import include, path, register_converter
 
 from portal.access import GuidConverter
-from portal.views import audit, backups, health, home, machines, operations, plans, questions, restores
+from portal.views import (
+    audit,
+    backups,
+    health,
+    home,
+    invitations,
+    machines,
+    operations,
+    people,
+    plans,
+    questions,
+    restores,
+)
 
 register_converter(GuidConverter, "guid")
 
@@ -36,6 +48,11 @@ tenant_urlpatterns = [
     path("plans/<uuid:plan_id>/delete/", plans.plan_delete, name="plan-delete"),
     path("plans/<uuid:plan_id>/decide/", plans.plan_decide, name="plan-decide"),
     path("plans/<uuid:plan_id>/poll", plans.plan_change_poll, name="plan-poll"),
+    path("members/", people.member_list, name="members"),
+    path("members/invite/", people.member_invite, name="member-invite"),
+    path("members/<int:member_id>/", people.member_edit, name="member-edit"),
+    path("members/<int:member_id>/remove/", people.member_remove, name="member-remove"),
+    path("invitations/<uuid:invitation_id>/revoke/", people.invitation_revoke, name="invitation-revoke"),
     path("audit/", audit.audit, name="audit"),
     path("audit/file.csv", audit.audit_file, name="audit-file"),
     path("questions/<uuid:question_id>/", questions.question, name="question"),
@@ -47,6 +64,8 @@ tenant_urlpatterns = [
 
 urlpatterns = [
     path("", home.home, name="home"),
+    path("invitation/", invitations.invitation, name="invitation"),
+    path("invitation/<str:token>/", invitations.invitation_open, name="invitation-open"),
     path("healthz", health.process, name="healthz"),
     path("accounts/", include(account_urlpatterns)),
     path("t/<slug:tenant>/", include(tenant_urlpatterns)),

@@ -118,6 +118,12 @@ AUDIT_ACTION = {
     "plan_finish": _("Half-done change of a plan finished"),
     "plan_undo": _("Half-done change of a plan taken back"),
     "claim_machine": _("Machine assigned"),
+    "member_invited": _("Person invited"),
+    "invitation_accepted": _("Invitation accepted"),
+    "invitation_revoked": _("Invitation taken back"),
+    "member_changed": _("Role or machines of a person changed"),
+    "member_removed": _("Person removed"),
+    "settings_changed": _("Settings changed"),
 }
 
 # vProtect's own texts name hosts and paths (docs/vprotect-api.md, 20, trap 36): only these sentences are shown.

@@ -3,7 +3,8 @@
 from tenants.database_roles import CURRENT_TENANT, CURRENT_USER, EVERYTHING, OF_CURRENT_TENANT, Access, tenant_owned
 
 _PEOPLE = "people span tenants, and are read before it is known who they are"
-_BY_ADDRESS = "current_setting('app.invitation', true)"
+_OWN = f"SELECT tenant_id FROM tenants_membership WHERE user_id = {CURRENT_USER}"  # noqa: S608 — constants only
+_BY_LINK = "current_setting('app.invitation', true)"
 _DJANGO = "holds no tenant's data"
 
 TABLES = {
@@ -20,7 +21,7 @@ TABLES = {
         web="SELECT, UPDATE (time_zone, second_factor_required)",
         operator=EVERYTHING,
         worker="SELECT",
-        rows=f"id = {CURRENT_TENANT} OR id IN (SELECT tenant_id FROM tenants_membership WHERE user_id = {CURRENT_USER})",
+        rows=f"id = {CURRENT_TENANT} OR id IN ({_OWN})",
         written=f"id = {CURRENT_TENANT}",
     ),
     "tenants_membership": Access(
@@ -34,7 +35,7 @@ TABLES = {
     "tenants_invitation": Access(
         web="SELECT, INSERT, UPDATE (accepted_at, accepted_by_id, revoked_at)",
         operator=EVERYTHING,
-        rows=f"{OF_CURRENT_TENANT} OR token_hash = {_BY_ADDRESS}",
+        rows=f"{OF_CURRENT_TENANT} OR token_hash = {_BY_LINK}",
         written=OF_CURRENT_TENANT,
     ),
     "tenants_claim": tenant_owned(),

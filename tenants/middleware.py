@@ -1,13 +1,15 @@
 """The first wall: the tenant comes from the address, membership is read at every request.
 
 It also lowers the second wall to this person's memberships and this tenant only: one transaction around the whole
-response, in which `app.user` and `app.tenant` are set for PostgreSQL's row-level security (works behind a pooler, where a session's setting leaks).
+response, in which `app.user` and `app.tenant` are set for PostgreSQL's row-level security (works behind a pooler, where
+a session's setting leaks).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
@@ -18,6 +20,7 @@ from django_scopes import scope
 
 from tenants.models import Membership, Tenant
 
+SEEN_TO = timedelta(minutes=5)
 TENANT_ADDRESS = re.compile(r"^/t/(?P<slug>[^/]*)/")
 
 
@@ -54,6 +57,7 @@ class TenantMiddleware:
             return self.get_response(request)
         request.tenant, request.membership = membership.tenant, membership  # type: ignore[attr-defined]
         request.memberships = memberships  # type: ignore[attr-defined]
+        _note_seen(request, membership)
         with scope(tenant=membership.tenant), timezone.override(membership.tenant.time_zone):
             return self.get_response(request)
 
@@ -65,6 +69,14 @@ class TenantMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
         request.has_failed = True  # type: ignore[attr-defined]
+
+
+def _note_seen(request: HttpRequest, membership: Membership) -> None:
+    """To some minutes, and only for pages: a tab that is left open polls on without its person."""
+    now = timezone.now()
+    is_known = membership.last_seen_at and membership.last_seen_at > now - SEEN_TO
+    if not is_known and "HX-Request" not in request.headers:
+        Membership.objects.filter(pk=membership.pk).update(last_seen_at=now)
 
 
 def active_memberships(user: AbstractBaseUser | AnonymousUser) -> list[Membership]:
@@ -99,7 +111,7 @@ def lower_wall(user: AbstractBaseUser | AnonymousUser, slug: str) -> None:
         cursor.execute(_LOWER_WALL, [str(user.pk), slug])
 
 
-def set_tenant(tenant: Tenant) -> None:
+def set_tenant(tenant_id: int) -> None:
     """The same for who comes with an invitation and has no membership yet."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('app.tenant', %s, true)", [str(tenant.pk)])
+        cursor.execute("SELECT set_config('app.tenant', %s, true)", [str(tenant_id)])

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
-from tenants.models import Grant, Membership, Role, Tenant, User
+from tenants.models import Grant, Invitation, Membership, Role, Tenant, User
 from tests.access_matrix import MATRIX, PEOPLE
 from tests.conftest import machine_of, operation_on, person
 from vprotect_bridge.models import Backup, Destination, Machine, Operation, Plan, PlanChange, Question
@@ -50,6 +50,10 @@ def addresses(sunflower: Tenant, machine: Machine) -> dict[str, str]:
     )
     Question.across_tenants.update(answered_at=question.asked_at)
     now = timezone.now()
+    cast_member = Membership.objects.get(user=person(sunflower, "colleague", Role.VIEWER))
+    invitation = Invitation.across_tenants.create(
+        tenant=sunflower, email="new@sunflower.example", role=Role.VIEWER, token_hash="h", expires_at=now
+    )
     plan = Plan.across_tenants.create(
         tenant=sunflower, is_made_here=True, name="Nightly", policy_guid="p-1", is_editable=True, held_at=now
     )
@@ -59,6 +63,9 @@ def addresses(sunflower: Tenant, machine: Machine) -> dict[str, str]:
             name: {"plan_id": plan.pk}
             for name in ("plan", "plan-poll", "plan-edit", "plan-switch", "plan-delete", "plan-decide")
         },
+        **{name: {"member_id": cast_member.pk} for name in ("member-edit", "member-remove")},
+        "invitation-revoke": {"invitation_id": invitation.pk},
+        "invitation-open": {"token": "unknown"},
         "question": {"question_id": question.pk},
         "operation": {"operation_id": operation.pk},
         "operation-poll": {"operation_id": operation.pk},
@@ -99,7 +106,7 @@ def test_everybody_gets_what_is_theirs(
     for method, expected in MATRIX[name].items():
         answer = as_web(cast[who]).generic(method, addresses[name])
         assert answer.status_code == expected[who], f"{who}: {method} {addresses[name]}"
-        if answer.status_code == 302 and who == "anonymous" and not name.startswith("account_"):
+        if answer.status_code == 302 and who == "anonymous" and not name.startswith(("account_", "invitation")):
             assert answer["Location"].startswith("/accounts/login/")
 
 

@@ -13,8 +13,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenants.admin import ReadOnlyAdmin
-from tenants.correlation import correlation_id
-from tenants.models import AuditEntry, Claim, Tenant
+from tenants.audit import record
+from tenants.models import Claim, Tenant
 from vprotect_bridge.models import (
     Backup,
     Cluster,
@@ -35,18 +35,15 @@ from vprotect_bridge.models import (
 def _audit(
     request: HttpRequest, tenant: Tenant | None, action: str, machine: Machine | None = None, **detail: str | int
 ) -> None:
-    AuditEntry.across_tenants.create(
-        tenant=tenant,
-        actor_id=request.user.pk,
-        actor_name=str(request.user),
-        role="operator",
-        action=action,
+    record(
+        tenant,
+        request.user,
+        "operator",
+        action,
+        address=request.META.get("REMOTE_ADDR") or None,
         machine_guid=machine.guid if machine else "",
         machine_name=machine.name if machine else "",
-        detail=detail,
-        outcome="accepted",
-        address=request.META.get("REMOTE_ADDR") or None,
-        correlation_id=correlation_id.get(),
+        **detail,
     )
 
 

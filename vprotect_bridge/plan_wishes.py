@@ -13,8 +13,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from tenants.audit import record_of
 from tenants.correlation import correlation_id
-from tenants.models import AuditEntry, Grant, Membership, Role, Tenant
+from tenants.models import Grant, Membership, Role, Tenant
 from vprotect_bridge import plan_times
 from vprotect_bridge.doorbell import ring_plans
 from vprotect_bridge.models import Machine, Plan, PlanChange, Standing
@@ -401,17 +402,7 @@ def decide_stuck(membership: Membership, change: PlanChange, *, finish: bool, ad
 
 
 def audit_plan(membership: Membership, plan: Plan, action: str, address: str | None, detail: dict[str, Any]) -> None:
-    AuditEntry.objects.create(
-        tenant=membership.tenant,
-        actor=membership.user,
-        actor_name=membership.user.email,
-        role=membership.role,
-        action=action,
-        detail={"plan": str(plan.pk), "plan_name": plan.name, **detail},
-        outcome="accepted",
-        address=address,
-        correlation_id=correlation_id.get(),
-    )
+    record_of(membership, action, address=address, plan=str(plan.pk), plan_name=plan.name, **detail)
 
 
 def generated_name(tenant: Tenant) -> str:

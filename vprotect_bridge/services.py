@@ -12,8 +12,9 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from tenants.audit import record_of
 from tenants.correlation import correlation_id
-from tenants.models import AuditEntry, Grant, Membership, Role
+from tenants.models import Grant, Membership, Role
 from vprotect_bridge.doorbell import ring_answer, ring_submit
 from vprotect_bridge.models import Machine, Operation, OperationEvent, Plan, Question, UpstreamStatus
 from vprotect_bridge.submit import choose_marker
@@ -193,18 +194,15 @@ def may_cancel(membership: Membership, operation: Operation) -> bool:
 def audit(
     membership: Membership, action: str, operation: Operation, address: str | None, detail: dict[str, Any]
 ) -> None:
-    AuditEntry.objects.create(
-        tenant=membership.tenant,
-        actor=membership.user,
-        actor_name=membership.user.email,
-        role=membership.role,
-        action=action,
-        machine_guid=operation.machine.guid,
-        machine_name=operation.machine.name,
-        detail={"operation": str(operation.pk), **detail},
-        outcome="accepted",
+    machine = operation.machine
+    record_of(
+        membership,
+        action,
         address=address,
-        correlation_id=correlation_id.get(),
+        machine_guid=machine.guid,
+        machine_name=machine.name,
+        operation=str(operation.pk),
+        **detail,
     )
 
 

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_safe
 
 from portal import access, words
 from tenants.middleware import TenantRequest
-from tenants.models import AuditEntry, Role
+from tenants.models import AuditEntry
 
 PAGE_SIZE = 50
 # A spreadsheet takes what begins with one of these for a formula.
@@ -62,10 +62,9 @@ def _midnight(day: Any) -> datetime:
 
 @require_safe
 @never_cache
-@access.needs(Role.ADMIN)
+@access.for_administrators
 def audit(request: TenantRequest, tenant: str) -> HttpResponse:
     """Newest first, paged by the last one seen."""
-    access.needs_every_machine(request)
     form = AuditFilter(request.GET)
     entries = form.entries()
     before = _before(request.GET.get("before"))
@@ -94,10 +93,9 @@ def _before(text: str | None) -> AuditEntry | None:
 
 @require_safe
 @never_cache
-@access.needs(Role.ADMIN)
+@access.for_administrators
 def audit_file(request: TenantRequest, tenant: str) -> HttpResponse:
     """The same as CSV, in UTC; no cell is taken for a formula."""
-    access.needs_every_machine(request)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="audit-{request.tenant.slug}.csv"'
     writer = csv.writer(response)

@@ -73,7 +73,7 @@ def _keep(request: TenantRequest, machine: Machine, form: BackupForm) -> HttpRes
             machine,
             form.wish,
             client_key=form.cleaned_data["client_key"],
-            address=request.META.get("REMOTE_ADDR") or None,
+            address=access.address_of(request),
         )
     except WishRefused as refused:
         form.add_error(refused.field or None, str(refused.user_message))

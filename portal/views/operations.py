@@ -92,7 +92,7 @@ def operation_cancel(request: TenantRequest, tenant: str, operation_id: UUID) ->
     operation = access.operation_for(request, operation_id)
     if not may_cancel(request.membership, operation):
         raise PermissionDenied
-    if not request_cancel(request.membership, operation, address=request.META.get("REMOTE_ADDR") or None):
+    if not request_cancel(request.membership, operation, address=access.address_of(request)):
         messages.info(request, _("It has ended already, or is being cancelled."))
     return redirect("operation", tenant, operation.pk)
 

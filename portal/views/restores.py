@@ -90,7 +90,7 @@ def _review(request: TenantRequest, machine: Machine, form: RestoreForm) -> Http
 
 def _keep(request: TenantRequest, machine: Machine, form: RestoreForm) -> HttpResponse:
     key = form.cleaned_data["client_key"]
-    address = request.META.get("REMOTE_ADDR") or None
+    address = access.address_of(request)
     operation, is_new = request_restore(request.membership, machine, form.wish, client_key=key, address=address)
     if not is_new and operation.client_key != key:
         messages.info(request, _("This machine is being restored already, so nothing new was started."))

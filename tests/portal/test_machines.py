@@ -58,6 +58,7 @@ def backup(machine: Machine, **fields: object) -> Backup:
 def test_the_list_costs_eight_queries_however_long_it_is(count: int, browser: Client, tenant: Tenant):
     many(tenant, count)
     operation_on(Machine.across_tenants.get(guid="m-1"))
+    browser.get(LIST)  # the first page in some minutes notes that its person was seen
     with counted() as statements:
         browser.get(LIST)
     assert len(statements) <= 8, "\n".join(statements)

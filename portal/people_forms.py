@@ -1,0 +1,106 @@
+"""What an administrator types about people, and what the invited type about themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models import Membership, Role, User
+from tenants.people import ADMINISTRATOR_OF_SOME, Refused
+from vprotect_bridge.models import Machine
+
+ALL, SOME = "all", "some"
+
+
+class MemberForm(forms.Form):
+    """A role, and all machines or some. `scope` some = those that are ticked, of `machines` that are offered."""
+
+    role = forms.ChoiceField(choices=Role.choices, widget=forms.RadioSelect, initial=Role.VIEWER, label=_("Role"))
+    scope = forms.ChoiceField(
+        choices=[(ALL, _("Every machine, also later ones")), (SOME, _("Only the machines ticked below"))],
+        widget=forms.RadioSelect,
+        initial=ALL,
+        label=_("Machines"),
+    )
+    machines = forms.MultipleChoiceField(
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+        label=_("Only these machines"),
+        error_messages={"invalid_choice": _("One of the machines is not yours any more. Choose again.")},
+    )
+
+    def __init__(self, *args: Any, machines: QuerySet[Machine], **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        offered = machines.order_by("name", "guid").values_list("guid", "name")
+        self.fields["machines"].choices = list(offered)  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        chosen = super().clean() or {}
+        if chosen.get("scope") == SOME:
+            if chosen.get("role") == Role.ADMIN:
+                self.add_error("scope", ADMINISTRATOR_OF_SOME)
+            elif not chosen.get("machines") and "machines" not in self.errors:
+                self.add_error("machines", ValidationError(_("Tick at least one machine.")))
+        return chosen
+
+    @property
+    def machine_guids(self) -> list[str] | None:
+        """None = every machine."""
+        return self.cleaned_data["machines"] if self.cleaned_data["scope"] == SOME else None
+
+    @property
+    def ticked(self) -> set[str]:
+        """As it was sent, or as it stands, for the page."""
+        value = self["machines"].value() or []
+        return set(value) if isinstance(value, list) else set()
+
+    def refuse(self, refused: Refused) -> None:
+        self.add_error(refused.field or None, str(refused.user_message))
+
+
+class InviteForm(MemberForm):
+    email = forms.EmailField(
+        max_length=254,
+        label=_("E-mail address"),
+        widget=forms.EmailInput(attrs={"class": "form-control", "autocomplete": "off"}),
+    )
+
+
+def initial_of(member: Membership) -> dict[str, Any]:
+    guids = member.machine_guids
+    return {"role": member.role, "scope": ALL if guids is None else SOME, "machines": guids or []}
+
+
+class JoinForm(forms.Form):
+    """The first visit of somebody invited, whose address the link has proven."""
+
+    name = forms.CharField(max_length=120, label=_("Your name"), widget=forms.TextInput(attrs={"autocomplete": "name"}))
+    password = forms.CharField(
+        strip=False, label=_("Password"), widget=forms.PasswordInput(attrs={"autocomplete": "new-password"})
+    )
+    again = forms.CharField(
+        strip=False,
+        label=_("The same password again"),
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+    def __init__(self, *args: Any, email: str, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.email = email
+
+    def clean(self) -> dict[str, Any]:
+        chosen = super().clean() or {}
+        password, again = chosen.get("password"), chosen.get("again")
+        if password and again and password != again:
+            self.add_error("again", _("The two passwords differ."))
+        elif password:
+            try:
+                validate_password(password, User(email=self.email, name=chosen.get("name", "")))
+            except ValidationError as error:
+                self.add_error("password", error)
+        return chosen

@@ -1,0 +1,136 @@
+"""The administrator's pages about people: who belongs here, who is invited, what each may do."""
+
+from __future__ import annotations
+
+import smtplib
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.mail import EmailMessage
+from django.db import transaction
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from portal import access
+from portal.people_forms import InviteForm, MemberForm, initial_of
+from tenants.middleware import TenantRequest
+from tenants.models import Invitation, Membership
+from tenants.people import Refused, change_member, invite, is_last_administrator, remove_member, revoke
+
+
+@require_safe
+@never_cache
+@access.for_administrators
+def member_list(request: TenantRequest, tenant: str) -> HttpResponse:
+    invitations = Invitation.objects.filter(accepted_at=None, revoked_at=None).select_related("invited_by")
+    context = {"members": access.visible_members(request).order_by("user__email"), "invitations": invitations}
+    return render(request, "portal/members.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@access.for_administrators
+def member_invite(request: TenantRequest, tenant: str) -> HttpResponse:
+    machines = access.visible_machines(request.membership)
+    form = InviteForm(request.POST if request.method == "POST" else None, machines=machines)
+    if request.method == "POST" and form.is_valid():
+        try:
+            email = _invite(request, form)
+        except Refused as refused:
+            form.refuse(refused)
+        else:
+            messages.success(request, _("An invitation is on its way to %(email)s.") % {"email": email})
+            return redirect("members", tenant)
+    return _form_page(request, form, "portal/member_invite.html")
+
+
+@transaction.atomic
+def _invite(request: TenantRequest, form: InviteForm) -> str:
+    """Kept only together with its mail: without the mail nobody could use it."""
+    chosen = form.cleaned_data
+    invitation, token = invite(
+        request.membership, chosen["email"], chosen["role"], form.machine_guids, address=access.address_of(request)
+    )
+    try:
+        _send(invitation, token)
+    except (OSError, smtplib.SMTPException) as error:
+        raise Refused(_("The mail could not be sent, so nobody was invited. Try again in a moment.")) from error
+    return invitation.email
+
+
+def _send(invitation: Invitation, token: str) -> None:
+    context = {
+        "invitation": invitation,
+        "link": settings.PORTAL_URL + reverse("invitation-open", args=[token]),
+    }
+    subject = " ".join(render_to_string("mail/invitation_subject.txt", context).split())
+    EmailMessage(subject, render_to_string("mail/invitation.txt", context), to=[invitation.email]).send()
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@access.for_administrators
+def member_edit(request: TenantRequest, tenant: str, member_id: int) -> HttpResponse:
+    member = access.member_for(request, member_id)
+    machines = access.visible_machines(request.membership)
+    form = MemberForm(request.POST if request.method == "POST" else None, machines=machines, initial=initial_of(member))
+    if request.method == "POST" and form.is_valid():
+        try:
+            change_member(
+                request.membership,
+                member,
+                form.cleaned_data["role"],
+                form.machine_guids,
+                address=access.address_of(request),
+            )
+        except Refused as refused:
+            form.refuse(refused)
+        else:
+            messages.success(request, _("What %(person)s may do is changed.") % {"person": member.user})
+            return redirect("members" if member.user_id != request.user.pk else "tenant-home", tenant)
+    return _form_page(request, form, "portal/member_edit.html", member)
+
+
+def _form_page(
+    request: TenantRequest, form: MemberForm, template: str, member: Membership | None = None
+) -> HttpResponse:
+    context = {
+        "form": form,
+        "member": member,
+        "is_last_administrator": member is not None and is_last_administrator(member),
+        "machines": form.fields["machines"].choices,  # type: ignore[attr-defined]
+    }
+    return render(request, template, context, status=422 if form.is_bound else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@access.for_administrators
+def member_remove(request: TenantRequest, tenant: str, member_id: int) -> HttpResponse:
+    member = access.member_for(request, member_id)
+    problem = ""
+    if request.method == "POST":
+        try:
+            remove_member(request.membership, member, address=access.address_of(request))
+        except Refused as refused:
+            problem = str(refused.user_message)
+        else:
+            messages.success(request, _("%(person)s does not belong here any more.") % {"person": member.user})
+            return redirect("home") if member.user_id == request.user.pk else redirect("members", tenant)
+    context = {"member": member, "problem": problem, "is_last_administrator": is_last_administrator(member)}
+    return render(request, "portal/member_remove.html", context, status=422 if problem else 200)
+
+
+@require_POST
+@access.for_administrators
+def invitation_revoke(request: TenantRequest, tenant: str, invitation_id: UUID) -> HttpResponse:
+    invitation = access.invitation_for(request, invitation_id)
+    if revoke(request.membership, invitation, address=access.address_of(request)):
+        messages.success(request, _("The invitation of %(email)s no longer works.") % {"email": invitation.email})
+    return redirect("members", tenant)

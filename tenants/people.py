@@ -1,0 +1,164 @@
+"""Who belongs to a tenant: inviting, changing, removing. Each is audited, and a tenant never loses its last admin."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.db import connection, transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from tenants.audit import record, record_of
+from tenants.middleware import set_tenant
+from tenants.models import Invitation, Membership, Role, Tenant, User
+
+INVITATION_LASTS = timedelta(hours=24)
+LAST_ADMINISTRATOR = _("Somebody has to be the administrator: make another person one first.")
+ADMINISTRATOR_OF_SOME = _("An administrator sees every machine. Choose all machines, or another role.")
+
+
+class Refused(Exception):
+    """Cannot be; `field` of the form is where it is said, empty for the form as a whole."""
+
+    def __init__(self, user_message: object, field: str = "") -> None:
+        super().__init__(str(user_message))
+        self.user_message, self.field = user_message, field
+
+
+# ── Invitations ──────────────────────────────────────────────────────────────
+
+
+def invite(
+    by: Membership, email: str, role: str, machine_guids: Sequence[str] | None, *, address: str | None
+) -> tuple[Invitation, str]:
+    """The invitation and its token, which is in no row. An open one for the same address stops to work.
+
+    Raises `Refused` for somebody who is a member already.
+    """
+    email = email.lower()
+    _check_scope(role, machine_guids)
+    if Membership.objects.filter(tenant=by.tenant, user__email=email).exists():
+        raise Refused(_("This person is a member already."), "email")
+    token = secrets.token_urlsafe(32)
+    with transaction.atomic():
+        _lock(by.tenant)
+        Invitation.objects.filter(tenant=by.tenant, email=email, accepted_at=None, revoked_at=None).update(
+            revoked_at=timezone.now()
+        )
+        invitation = Invitation.objects.create(
+            tenant=by.tenant,
+            email=email,
+            role=role,
+            machine_guids=list(machine_guids) if machine_guids is not None else None,
+            token_hash=_hash(token),
+            invited_by=by.user,
+            expires_at=timezone.now() + INVITATION_LASTS,
+        )
+        record_of(by, "member_invited", address=address, email=email, invited_as=role, machines=machine_guids)
+    return invitation, token
+
+
+def revoke(by: Membership, invitation: Invitation, *, address: str | None) -> bool:
+    """False = it was accepted or revoked before."""
+    with transaction.atomic():
+        unused = Invitation.objects.filter(pk=invitation.pk, accepted_at=None, revoked_at=None)
+        if not unused.update(revoked_at=timezone.now()):
+            return False
+        record_of(by, "invitation_revoked", address=address, email=invitation.email)
+    return True
+
+
+def invitation_of(token: str) -> Invitation | None:
+    """The open invitation to an active tenant with this token; needs a transaction, see `show_invitation`."""
+    show_invitation(token)
+    found = Invitation.across_tenants.filter(token_hash=_hash(token)).first()
+    if found is None or not found.is_open:
+        return None
+    # Only now, with the token proven, is the tenant itself shown to web.
+    set_tenant(found.tenant_id)
+    return found if found.tenant.is_active else None
+
+
+def show_invitation(token: str) -> None:
+    """Tells row-level security, for this transaction, which link was opened."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('app.invitation', %s, true)", [_hash(token)])
+
+
+def accept(invitation: Invitation, user: User, *, address: str | None) -> bool:
+    """Makes the person a member; False = it was used or revoked meanwhile. Raises `Refused` for another address."""
+    if user.email != invitation.email:
+        raise Refused(_("This invitation is for another address."))
+    with transaction.atomic():
+        unused = Invitation.across_tenants.filter(
+            pk=invitation.pk, accepted_at=None, revoked_at=None, expires_at__gt=timezone.now()
+        )
+        if not unused.update(accepted_at=timezone.now(), accepted_by=user):
+            return False
+        Membership.objects.get_or_create(
+            user=user,
+            tenant=invitation.tenant,
+            defaults={"role": invitation.role, "machine_guids": invitation.machine_guids},
+        )
+        record(invitation.tenant, user, invitation.role, "invitation_accepted", address=address, email=user.email)
+    return True
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+# ── Members ──────────────────────────────────────────────────────────────────
+
+
+def change_member(
+    by: Membership, member: Membership, role: str, machine_guids: Sequence[str] | None, *, address: str | None
+) -> None:
+    """Raises `Refused` for the last administrator. Acts on the person's next request."""
+    _check_scope(role, machine_guids)
+    guids = list(machine_guids) if machine_guids is not None else None
+    with transaction.atomic():
+        _lock(by.tenant)
+        if role != Role.ADMIN:
+            _check_not_last(member)
+        Membership.objects.filter(pk=member.pk, tenant=by.tenant).update(role=role, machine_guids=guids)
+        record_of(
+            by, "member_changed", address=address, email=member.user.email, was=member.role, now=role, machines=guids
+        )
+
+
+def remove_member(by: Membership, member: Membership, *, address: str | None) -> None:
+    """The person stays, with their other tenants. Raises `Refused` for the last administrator."""
+    with transaction.atomic():
+        _lock(by.tenant)
+        _check_not_last(member)
+        Membership.objects.filter(pk=member.pk, tenant=by.tenant).delete()
+        record_of(by, "member_removed", address=address, email=member.user.email, was=member.role)
+
+
+def is_last_administrator(member: Membership) -> bool:
+    """The only active person who is administrator of every machine of the tenant."""
+    if member.role != Role.ADMIN or member.machine_guids is not None:
+        return False
+    others = Membership.objects.filter(
+        tenant=member.tenant_id, role=Role.ADMIN, machine_guids=None, user__is_active=True
+    ).exclude(pk=member.pk)
+    return not others.exists()
+
+
+def _check_not_last(member: Membership) -> None:
+    if is_last_administrator(member):
+        raise Refused(LAST_ADMINISTRATOR)
+
+
+def _check_scope(role: str, machine_guids: Sequence[str] | None) -> None:
+    if role == Role.ADMIN and machine_guids is not None:
+        raise Refused(ADMINISTRATOR_OF_SOME, "scope")
+
+
+def _lock(tenant: Tenant) -> None:
+    """Two administrators who lower each other take turns."""
+    Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
