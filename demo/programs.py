@@ -106,6 +106,7 @@ class Programs:
             "PORTAL_URL": self.portal_url,
             "OPERATOR_URL": self.operator_url,
             "INSECURE_COOKIES": "yes",  # plain HTTP on loopback
+            "STAFF_SECOND_FACTOR": "no",
             "EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend",
             "STATIC_ROOT": str(self.folder / "static"),
             "VPROTECT_DIALECT": "classic",

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 
 from tenants.middleware import TenantRequest
@@ -59,11 +59,6 @@ def for_administrators(view: View) -> View:
         return view(request, *args, **kwargs)
 
     return needs(Role.ADMIN)(guarded)
-
-
-def address_of(request: HttpRequest) -> str | None:
-    """From where somebody came, for the audit."""
-    return request.META.get("REMOTE_ADDR") or None
 
 
 def visible_machines(membership: Membership) -> QuerySet[Machine]:

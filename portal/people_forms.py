@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from tenants.models import Membership, Role, User
+from tenants.models import Membership, Role, User, validate_time_zone
 from tenants.people import ADMINISTRATOR_OF_SOME, Refused
 from vprotect_bridge.models import Machine
 
@@ -74,6 +74,18 @@ class InviteForm(MemberForm):
 def initial_of(member: Membership) -> dict[str, Any]:
     guids = member.machine_guids
     return {"role": member.role, "scope": ALL if guids is None else SOME, "machines": guids or []}
+
+
+class SettingsForm(forms.Form):
+    """What an administrator sets for the whole tenant."""
+
+    time_zone = forms.CharField(
+        max_length=64,
+        validators=[validate_time_zone],
+        label=_("Time zone"),
+        widget=forms.TextInput(attrs={"class": "form-control", "list": "time-zones", "autocomplete": "off"}),
+    )
+    second_factor_required = forms.BooleanField(required=False, label=_("Everybody needs a second factor"))
 
 
 class JoinForm(forms.Form):

@@ -17,6 +17,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 PROCESS = environment.text("PORTAL_PROCESS", "web", choices=("web", "operator", "worker", "beat", "migrations"))
 DEBUG = False
 SECRET_KEY = environment.text("SECRET_KEY")
+SECRET_KEY_FALLBACKS = environment.words("SECRET_KEY_FALLBACKS")
 ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS", "localhost,127.0.0.1")
 PORTAL_URL = environment.text("PORTAL_URL", "https://localhost")
 OPERATOR_URL = environment.text("OPERATOR_URL", PORTAL_URL)
@@ -44,6 +45,8 @@ INSTALLED_APPS = [
     "template_partials",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "csp",
 ]
 
@@ -64,6 +67,10 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "tenants.middleware.TenantMiddleware",
 ]
+# Only a demo may switch this off, whose operator has no second factor to show.
+STAFF_SECOND_FACTOR = environment.flag("STAFF_SECOND_FACTOR", default=True)
+if PROCESS == "operator" and STAFF_SECOND_FACTOR:
+    MIDDLEWARE.append("tenants.second_factor.StaffSecondFactorMiddleware")
 
 TEMPLATES = [
     {
@@ -114,11 +121,19 @@ ACCOUNT_ADAPTER = "tenants.accounts.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
-ACCOUNT_EMAIL_VERIFICATION = "none"
+# An operator is made at a terminal, before any mail may leave.
+ACCOUNT_EMAIL_VERIFICATION = "none" if PROCESS == "operator" else "mandatory"
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 900
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_RATE_LIMITS = {"open_invitation": "20/m/ip"}
 LOGIN_URL = "account_login"
-LOGIN_REDIRECT_URL = "home"
+LOGIN_REDIRECT_URL = "/"
+MFA_ADAPTER = "tenants.second_factor.MFAAdapter"
+MFA_SUPPORTED_TYPES = ["webauthn", "totp", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ALLOW_UNVERIFIED_EMAIL = PROCESS == "operator"
+MFA_TOTP_ISSUER = "Backup portal"
+MFA_TOTP_TOLERANCE = 1
 
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_COOKIE_HTTPONLY = True
@@ -136,7 +151,10 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _SECURE
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
 X_FRAME_OPTIONS = "DENY"
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not _SECURE
 if environment.flag("BEHIND_PROXY"):
+    # The address that the one proxy saw, for the audit, for limits of tries, for the list of sessions.
+    ALLAUTH_TRUSTED_PROXY_COUNT = 1
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 CONTENT_SECURITY_POLICY = {

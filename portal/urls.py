@@ -1,8 +1,10 @@
 from allauth.account.urls import urlpatterns as allauth_urlpatterns
+from allauth.mfa import urls as mfa_urls
 from django.urls import include, path, register_converter
 
 from portal.access import GuidConverter
 from portal.views import (
+    account,
     audit,
     backups,
     health,
@@ -30,8 +32,16 @@ ACCOUNT_PAGES = {
     "account_reset_password_done",
     "account_reset_password_from_key",
     "account_reset_password_from_key_done",
+    "account_email_verification_sent",
+    "account_confirm_email",
 }
-account_urlpatterns = [page for page in allauth_urlpatterns if page.name in ACCOUNT_PAGES]
+account_urlpatterns = [
+    *[page for page in allauth_urlpatterns if page.name in ACCOUNT_PAGES],
+    path("2fa/", include(mfa_urls)),
+    path("second-factor/", account.second_factor, name="second-factor"),
+    path("sessions/", account.session_list, name="sessions"),
+    path("sessions/end/", account.session_end, name="session-end"),
+]
 
 tenant_urlpatterns = [
     path("", home.tenant_home, name="tenant-home"),
@@ -53,6 +63,7 @@ tenant_urlpatterns = [
     path("members/<int:member_id>/", people.member_edit, name="member-edit"),
     path("members/<int:member_id>/remove/", people.member_remove, name="member-remove"),
     path("invitations/<uuid:invitation_id>/revoke/", people.invitation_revoke, name="invitation-revoke"),
+    path("settings/", people.tenant_settings, name="settings"),
     path("audit/", audit.audit, name="audit"),
     path("audit/file.csv", audit.audit_file, name="audit-file"),
     path("questions/<uuid:question_id>/", questions.question, name="question"),

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.core.internal.httpkit import get_client_ip
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
 
 from tenants.correlation import correlation_id
 from tenants.models import AuditEntry, Membership, Tenant
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """From where somebody came; behind a proxy, what that saw."""
+    return get_client_ip(request)
 
 
 def record(

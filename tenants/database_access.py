@@ -8,9 +8,9 @@ _BY_LINK = "current_setting('app.invitation', true)"
 _DJANGO = "holds no tenant's data"
 
 TABLES = {
-    # Whoever was invited becomes a person here, never an operator.
+    # Whoever was invited becomes a person here, never an operator; a trigger keeps web from making one later.
     "tenants_user": Access(
-        web="SELECT, INSERT, UPDATE (password, last_login, name)",
+        web="SELECT, INSERT, UPDATE",
         operator=EVERYTHING,
         worker="SELECT",
         rows="true",
@@ -52,5 +52,7 @@ TABLES = {
     "django_session": Access(web=EVERYTHING, operator=EVERYTHING, reason="read before the person is known"),
     "account_emailaddress": Access(web=EVERYTHING, operator=EVERYTHING, reason=_PEOPLE),
     "account_emailconfirmation": Access(web=EVERYTHING, operator=EVERYTHING, reason=_PEOPLE),
+    "mfa_authenticator": Access(web=EVERYTHING, operator=EVERYTHING, reason=_PEOPLE),
+    "usersessions_usersession": Access(web=EVERYTHING, operator=EVERYTHING, reason=_PEOPLE),
     "portal_cache": Access(web=EVERYTHING, operator=EVERYTHING, worker=EVERYTHING, reason="counts of login attempts"),
 }

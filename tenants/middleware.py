@@ -19,6 +19,7 @@ from django.utils import timezone
 from django_scopes import scope
 
 from tenants.models import Membership, Tenant
+from tenants.second_factor import ask_for_second_factor, has_shown_second_factor
 
 SEEN_TO = timedelta(minutes=5)
 TENANT_ADDRESS = re.compile(r"^/t/(?P<slug>[^/]*)/")
@@ -58,6 +59,8 @@ class TenantMiddleware:
         request.tenant, request.membership = membership.tenant, membership  # type: ignore[attr-defined]
         request.memberships = memberships  # type: ignore[attr-defined]
         _note_seen(request, membership)
+        if membership.tenant.second_factor_required and not has_shown_second_factor(request):
+            return ask_for_second_factor(request)
         with scope(tenant=membership.tenant), timezone.override(membership.tenant.time_zone):
             return self.get_response(request)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from django.db import connection, transaction
@@ -162,3 +162,15 @@ def _check_scope(role: str, machine_guids: Sequence[str] | None) -> None:
 def _lock(tenant: Tenant) -> None:
     """Two administrators who lower each other take turns."""
     Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+
+
+# ── The tenant ───────────────────────────────────────────────────────────────
+
+
+def change_settings(by: Membership, wanted: Mapping[str, object], *, address: str | None) -> None:
+    """`wanted`: time_zone, second_factor_required. What is as it was is not audited."""
+    changed = {name: value for name, value in wanted.items() if getattr(by.tenant, name) != value}
+    if changed:
+        with transaction.atomic():
+            Tenant.objects.filter(pk=by.tenant.pk).update(**changed)
+            record_of(by, "settings_changed", address=address, **changed)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
@@ -133,6 +134,7 @@ def api(simulator: SimulatorServer) -> VProtect:
 
 def person(tenant: Tenant, name: str, role: str) -> User:
     user = User.objects.create_user(f"{name}@{tenant.slug}.example", "a password for tests")
+    EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
     Membership.objects.create(user=user, tenant=tenant, role=role)
     return user
 

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
@@ -51,6 +52,8 @@ def addresses(sunflower: Tenant, machine: Machine) -> dict[str, str]:
     Question.across_tenants.update(answered_at=question.asked_at)
     now = timezone.now()
     cast_member = Membership.objects.get(user=person(sunflower, "colleague", Role.VIEWER))
+    somebody = User.objects.create_user("somebody@pine.example", "a password for tests")
+    theirs = Authenticator.objects.create(user=somebody, type=Authenticator.Type.WEBAUTHN, data={})
     invitation = Invitation.across_tenants.create(
         tenant=sunflower, email="new@sunflower.example", role=Role.VIEWER, token_hash="h", expires_at=now
     )
@@ -65,6 +68,9 @@ def addresses(sunflower: Tenant, machine: Machine) -> dict[str, str]:
         },
         **{name: {"member_id": cast_member.pk} for name in ("member-edit", "member-remove")},
         "invitation-revoke": {"invitation_id": invitation.pk},
+        "account_confirm_email": {"key": "unknown"},
+        "mfa_remove_webauthn": {"pk": theirs.pk},
+        "mfa_edit_webauthn": {"pk": theirs.pk},
         "invitation-open": {"token": "unknown"},
         "question": {"question_id": question.pk},
         "operation": {"operation_id": operation.pk},

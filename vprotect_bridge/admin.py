@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenants.admin import ReadOnlyAdmin
-from tenants.audit import record
+from tenants.audit import address_of, record
 from tenants.models import Claim, Tenant
 from vprotect_bridge.models import (
     Backup,
@@ -40,7 +40,7 @@ def _audit(
         request.user,
         "operator",
         action,
-        address=request.META.get("REMOTE_ADDR") or None,
+        address=address_of(request),
         machine_guid=machine.guid if machine else "",
         machine_name=machine.name if machine else "",
         **detail,

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods
 
 from portal import access
 from portal.forms import BackupForm
+from tenants.audit import address_of
 from tenants.middleware import TenantRequest
 from tenants.models import Role
 from vprotect_bridge.models import Destination, Machine, Plan, Question
@@ -73,7 +74,7 @@ def _keep(request: TenantRequest, machine: Machine, form: BackupForm) -> HttpRes
             machine,
             form.wish,
             client_key=form.cleaned_data["client_key"],
-            address=access.address_of(request),
+            address=address_of(request),
         )
     except WishRefused as refused:
         form.add_error(refused.field or None, str(refused.user_message))

@@ -15,8 +15,8 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from portal.access import address_of
 from portal.people_forms import JoinForm
+from tenants.audit import address_of
 from tenants.models import Invitation, User
 from tenants.people import accept, invitation_of
 

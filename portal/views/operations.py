@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from portal import access, words
+from tenants.audit import address_of
 from tenants.middleware import TenantRequest
 from tenants.models import Membership, Role
 from vprotect_bridge.models import Backup, Destination, Machine, Operation
@@ -92,7 +93,7 @@ def operation_cancel(request: TenantRequest, tenant: str, operation_id: UUID) ->
     operation = access.operation_for(request, operation_id)
     if not may_cancel(request.membership, operation):
         raise PermissionDenied
-    if not request_cancel(request.membership, operation, address=access.address_of(request)):
+    if not request_cancel(request.membership, operation, address=address_of(request)):
         messages.info(request, _("It has ended already, or is being cancelled."))
     return redirect("operation", tenant, operation.pk)
 

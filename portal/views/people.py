@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import smtplib
 from uuid import UUID
+from zoneinfo import available_timezones
 
 from django.conf import settings
 from django.contrib import messages
@@ -18,10 +19,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal import access
-from portal.people_forms import InviteForm, MemberForm, initial_of
+from portal.people_forms import InviteForm, MemberForm, SettingsForm, initial_of
+from tenants.audit import address_of
 from tenants.middleware import TenantRequest
 from tenants.models import Invitation, Membership
-from tenants.people import Refused, change_member, invite, is_last_administrator, remove_member, revoke
+from tenants.people import Refused, change_member, change_settings, invite, is_last_administrator, remove_member, revoke
 
 
 @require_safe
@@ -55,7 +57,7 @@ def _invite(request: TenantRequest, form: InviteForm) -> str:
     """Kept only together with its mail: without the mail nobody could use it."""
     chosen = form.cleaned_data
     invitation, token = invite(
-        request.membership, chosen["email"], chosen["role"], form.machine_guids, address=access.address_of(request)
+        request.membership, chosen["email"], chosen["role"], form.machine_guids, address=address_of(request)
     )
     try:
         _send(invitation, token)
@@ -87,7 +89,7 @@ def member_edit(request: TenantRequest, tenant: str, member_id: int) -> HttpResp
                 member,
                 form.cleaned_data["role"],
                 form.machine_guids,
-                address=access.address_of(request),
+                address=address_of(request),
             )
         except Refused as refused:
             form.refuse(refused)
@@ -117,7 +119,7 @@ def member_remove(request: TenantRequest, tenant: str, member_id: int) -> HttpRe
     problem = ""
     if request.method == "POST":
         try:
-            remove_member(request.membership, member, address=access.address_of(request))
+            remove_member(request.membership, member, address=address_of(request))
         except Refused as refused:
             problem = str(refused.user_message)
         else:
@@ -131,6 +133,21 @@ def member_remove(request: TenantRequest, tenant: str, member_id: int) -> HttpRe
 @access.for_administrators
 def invitation_revoke(request: TenantRequest, tenant: str, invitation_id: UUID) -> HttpResponse:
     invitation = access.invitation_for(request, invitation_id)
-    if revoke(request.membership, invitation, address=access.address_of(request)):
+    if revoke(request.membership, invitation, address=address_of(request)):
         messages.success(request, _("The invitation of %(email)s no longer works.") % {"email": invitation.email})
     return redirect("members", tenant)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@access.for_administrators
+def tenant_settings(request: TenantRequest, tenant: str) -> HttpResponse:
+    names = ("time_zone", "second_factor_required")
+    initial = {name: getattr(request.tenant, name) for name in names}
+    form = SettingsForm(request.POST if request.method == "POST" else None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        change_settings(request.membership, form.cleaned_data, address=address_of(request))
+        messages.success(request, _("The settings are saved."))
+        return redirect("settings", tenant)
+    context = {"form": form, "zones": sorted(available_timezones())}
+    return render(request, "portal/settings.html", context, status=422 if form.is_bound else 200)

@@ -28,6 +28,7 @@ from portal.plan_forms import (
     initial_plan,
     wish_shown,
 )
+from tenants.audit import address_of
 from tenants.middleware import TenantRequest
 from tenants.models import Role
 from vprotect_bridge.doorbell import ring_plans
@@ -310,7 +311,7 @@ def _side(wish: PlanWish) -> dict[str, Any]:
 
 
 def _keep(request: TenantRequest, plan: Plan | None, form: PlanForm, wish: PlanWish) -> HttpResponse:
-    key, address = form.cleaned_data["client_key"], access.address_of(request)
+    key, address = form.cleaned_data["client_key"], address_of(request)
     if plan is None:
         change, _made = request_new_plan(request.membership, wish, client_key=key, address=address)
     else:
@@ -371,7 +372,7 @@ def _change(request: TenantRequest, plan: Plan, kind: str) -> HttpResponse:
             *(request.membership, plan, kind),
             based_on=based_on,
             client_key=key,
-            address=access.address_of(request),
+            address=address_of(request),
         )
     except WishRefused as refused:
         messages.warning(request, str(refused.user_message))
@@ -385,7 +386,7 @@ def plan_decide(request: TenantRequest, tenant: str, plan_id: UUID) -> HttpRespo
     access.needs_every_machine(request)
     plan = access.plan_for(request, plan_id)
     change = open_change(plan)
-    address = access.address_of(request)
+    address = address_of(request)
     is_finish = request.POST.get("decision") == "finish"
     if change is None or not decide_stuck(request.membership, change, finish=is_finish, address=address):
         messages.info(request, _("It is not half done any more."))

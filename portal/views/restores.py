@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods
 
 from portal import access
 from portal.forms import RestoreForm
+from tenants.audit import address_of
 from tenants.middleware import TenantRequest
 from tenants.models import Role
 from vprotect_bridge.models import Backup, Machine, Operation, Question
@@ -90,7 +91,7 @@ def _review(request: TenantRequest, machine: Machine, form: RestoreForm) -> Http
 
 def _keep(request: TenantRequest, machine: Machine, form: RestoreForm) -> HttpResponse:
     key = form.cleaned_data["client_key"]
-    address = access.address_of(request)
+    address = address_of(request)
     operation, is_new = request_restore(request.membership, machine, form.wish, client_key=key, address=address)
     if not is_new and operation.client_key != key:
         messages.info(request, _("This machine is being restored already, so nothing new was started."))

@@ -82,4 +82,4 @@ def sign_in(page: Page, user: User, password: str = PASSWORD) -> None:
     page.goto("/")
     page.get_by_label("Email").fill(user.email)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()

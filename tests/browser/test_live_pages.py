@@ -51,7 +51,7 @@ def test_going_back_shows_a_form_that_can_be_sent_again(owner: User, open_page: 
     page.evaluate("() => document.querySelector('form').addEventListener('submit', (e) => e.preventDefault())")
     page.get_by_label("Email").fill(owner.email)
     page.get_by_label("Password").fill("a password for tests")
-    button = page.get_by_role("button", name="Sign in")
+    button = page.get_by_role("button", name="Sign in", exact=True)
     button.click()
     expect(button).to_have_attribute("aria-busy", "true")
     page.evaluate("() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")

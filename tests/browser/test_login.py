@@ -18,11 +18,11 @@ def test_a_wrong_password_keeps_the_address_and_the_right_one_signs_in_and_out(o
     expect(page.get_by_role("alert")).to_be_visible()
     expect(page.get_by_label("Email")).to_have_value(owner.email)
     page.get_by_label("Password").fill("a password for tests")
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_role("navigation", name="Main")).to_be_visible()
     page.locator(".menu summary").last.click()
     page.get_by_role("button", name="Sign out").click()
-    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
 
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])

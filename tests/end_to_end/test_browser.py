@@ -59,7 +59,7 @@ def sign_in(page: Page, stack: Stack, password: str | None = None, email: str = 
     page.goto("/")
     page.get_by_label("Email").fill(email)
     page.get_by_label("Password").fill(password or stack.programs.passwords.people)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
 
 
 def test_a_person_backs_up_a_machine_and_watches_it_finish(open_page: Any, stack: Stack):
@@ -104,7 +104,7 @@ def test_the_same_without_script(open_page: Any, stack: Stack):
     expect(page.get_by_text("The backup is done.")).to_be_visible()
     page.locator(".menu summary").last.click()
     page.get_by_role("button", name="Sign out").click()
-    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
 
 
 def test_a_wrong_password_keeps_the_address_typed(open_page: Any, stack: Stack):

@@ -58,7 +58,8 @@ def test_pages_are_not_kept_by_anybody(as_web: Callable[[User], Client], owner: 
 
 @pytest.mark.parametrize("name", sorted(ACCOUNT_PAGES - {"account_signup", "account_login"}))
 def test_every_page_of_an_account_is_in_our_words(name: str, as_web: Callable[[User], Client], owner: User):
-    key = {"uidb36": "1", "key": "x"} if name == "account_reset_password_from_key" else {}
+    keys = {"account_reset_password_from_key": {"uidb36": "1", "key": "x"}, "account_confirm_email": {"key": "x"}}
+    key = keys.get(name, {})
     _is_ours(as_web(owner).get(reverse(name, kwargs=key)))
 
 

@@ -88,8 +88,16 @@ def test_web_cannot_raise_a_role_in_another_tenant(owner: User, pine: Tenant, as
 def test_web_cannot_make_an_operator(as_role: AsRole):
     with pytest.raises(DatabaseError, match="row-level security"), as_role("portal_web"):
         User.objects.create_superuser("thief@sunflower.example", "a password for tests")
-    with pytest.raises(DatabaseError, match="permission denied"), as_role("portal_web"):
-        User.objects.update(is_staff=True)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"is_staff": True}, {"is_superuser": True}, {"email": "thief@x.example"}, {"is_active": False}]
+)
+def test_web_cannot_change_who_somebody_is(changes: dict[str, object], owner: User, as_role: AsRole):
+    with as_role("portal_web"):
+        assert User.objects.filter(pk=owner.pk).update(name="New name") == 1
+    with pytest.raises(DatabaseError, match="web may not change who somebody is"), as_role("portal_web"):
+        User.objects.filter(pk=owner.pk).update(**changes)
 
 
 def test_web_cannot_change_what_vprotect_said(sunflower: Tenant, as_role: AsRole):

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from allauth.account.models import EmailAddress
 from django.contrib.auth.hashers import make_password
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
@@ -138,6 +139,7 @@ def _seed_person(person: DemoPerson, password: str, password_hash: str) -> None:
     if not made and not user.check_password(password):
         user.set_password(password)
         user.save(update_fields=["password"])
+    EmailAddress.objects.get_or_create(user=user, email=user.email, defaults={"verified": True, "primary": True})
     if person.tenant:
         Membership.objects.get_or_create(
             user=user,

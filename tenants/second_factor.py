@@ -1,0 +1,67 @@
+"""Who must show more than a password, and whether this session has."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from allauth.account.internal.flows.login import get_authentication_records, record_authentication
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
+from allauth.mfa.signals import authenticator_added
+from cryptography.fernet import Fernet, MultiFernet
+from django.conf import settings
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import urlencode
+
+
+def has_shown_second_factor(request: HttpRequest) -> bool:
+    """In this session: at the login, when asked again, or by setting one up. Costs no query."""
+    return any(record["method"] == "mfa" for record in get_authentication_records(request, request.user))
+
+
+def ask_for_second_factor(request: HttpRequest) -> HttpResponse:
+    """To a page that has it confirmed or set up, and back again."""
+    return redirect(f"{reverse('second-factor')}?{urlencode({'next': request.get_full_path()})}")
+
+
+@receiver(authenticator_added, dispatch_uid="second_factor_was_shown")
+def note_shown(request: HttpRequest, user: Any, authenticator: Authenticator, **kwargs: Any) -> None:
+    """Setting one up needs a code or a ceremony, which is showing it."""
+    if authenticator.type != Authenticator.Type.RECOVERY_CODES:
+        record_authentication(request, user, method="mfa", type=authenticator.type, id=authenticator.pk)
+
+
+class StaffSecondFactorMiddleware:
+    """On the operator site nobody gets anywhere with a password alone but to the pages of their account."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        is_open = request.path_info.startswith("/accounts/") or request.path_info == "/healthz"
+        if is_open or not request.user.is_authenticated or has_shown_second_factor(request):
+            return self.get_response(request)
+        return ask_for_second_factor(request)
+
+
+class MFAAdapter(DefaultMFAAdapter):
+    """Secrets of apps with codes and seeds of recovery codes are not readable in a copy of the database."""
+
+    def encrypt(self, text: str) -> str:
+        return _cipher().encrypt(text.encode()).decode()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return _cipher().decrypt(encrypted_text.encode()).decode()
+
+
+def _cipher() -> MultiFernet:
+    """Encrypts with SECRET_KEY; reads what was encrypted with one of its predecessors too."""
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    digests = [hashlib.sha256(b"second factor" + key.encode()).digest() for key in keys]
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])
