@@ -10,7 +10,8 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from tenants.models import AuditEntry, Claim, Grant, Membership, Tenant, User
+from tenants.models import AuditEntry, Claim, Grant, Membership, Role, Tenant, User
+from tenants.people import LAST_ADMINISTRATOR, is_last_administrator
 
 
 class ReadOnlyAdmin:
@@ -38,12 +39,24 @@ class MembershipForm(forms.ModelForm):
         """An empty field means no limit, not "no machine"."""
         return self.cleaned_data["machine_guids"] or None
 
+    def clean(self) -> dict[str, Any]:
+        """The last administrator of a tenant stays what they are, also here."""
+        chosen = super().clean() or {}
+        before = Membership.objects.filter(pk=self.instance.pk).first()
+        stays = chosen.get("role") == Role.ADMIN and chosen.get("machine_guids") is None
+        moves = before is not None and chosen.get("tenant") not in {None, before.tenant}
+        if before is not None and (not stays or moves) and is_last_administrator(before):
+            raise forms.ValidationError(LAST_ADMINISTRATOR)
+        return chosen
+
 
 class MembershipInline(admin.TabularInline):
     model = Membership
     form = MembershipForm
     autocomplete_fields = ["user", "tenant"]
     extra = 0
+    # A person is removed on the membership's own page, which knows the last administrator.
+    can_delete = False
 
 
 class ClaimInline(admin.TabularInline):
@@ -77,6 +90,11 @@ class MembershipAdmin(admin.ModelAdmin):
     list_select_related = ["user", "tenant"]
     search_fields = ["user__email", "user__name", "tenant__name"]
     autocomplete_fields = ["user", "tenant"]
+    actions = None
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        is_last = isinstance(obj, Membership) and is_last_administrator(obj)
+        return not is_last and super().has_delete_permission(request, obj)
 
 
 class LowerCaseEmail(forms.ModelForm):

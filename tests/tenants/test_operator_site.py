@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tenants.models import AuditEntry, Claim, Grant, Membership, Tenant, User
-from tests.conftest import machine_of, operation_on
+from tests.conftest import machine_of, operation_on, person
 from vprotect_bridge.models import (
     Backup,
     Cluster,
@@ -170,10 +170,23 @@ def test_a_person_is_added_with_a_small_address_and_a_password(operator: Client)
 @pytest.mark.parametrize(("typed", "meant"), [("", None), ("vm-1,vm-2", ["vm-1", "vm-2"])])
 def test_an_empty_limit_means_every_machine(typed: str, meant: list[str] | None, owner: User, operator: Client):
     membership = Membership.objects.get(user=owner)
+    person(membership.tenant, "other", "admin")
     form = {"user": owner.pk, "tenant": membership.tenant_id, "role": "member", "machine_guids": typed}
     operator.post(reverse("admin:tenants_membership_change", args=[membership.pk]), form)
     membership.refresh_from_db()
     assert (membership.role, membership.machine_guids) == ("member", meant)
+
+
+@pytest.mark.parametrize("changes", [{"role": "viewer"}, {"machine_guids": "vm-1"}])
+def test_operators_too_keep_the_last_administrator(changes: dict[str, str], owner: User, operator: Client):
+    membership = Membership.objects.get(user=owner)
+    page = reverse("admin:tenants_membership_change", args=[membership.pk])
+    form = {"user": owner.pk, "tenant": membership.tenant_id, "role": "admin", "machine_guids": ""}
+    assert "Somebody has to be the administrator" in operator.post(page, {**form, **changes}).content.decode()
+    assert operator.post(page.replace("change", "delete"), {"post": "yes"}).status_code == 403
+    assert Membership.objects.get(user=owner).role == "admin"
+    person(membership.tenant, "other", "admin")
+    assert operator.post(page, {**form, **changes}).status_code == 302
 
 
 def test_an_unclaimed_machine_is_claimed_with_one_click(pine: Tenant, operator: Client):
