@@ -5,7 +5,6 @@ from django.contrib import admin
 from django.urls import include, path
 from django.utils.translation import gettext_lazy as _
 
-from portal.urls import account_urlpatterns
 from portal.views import health
 
 admin.site.site_title = admin.site.site_header = _("Backup portal: operators")
@@ -15,7 +14,7 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 
 urlpatterns = [
     path("healthz", health.process, name="healthz"),
-    path("accounts/", include(account_urlpatterns)),
+    path("accounts/", include("portal.account_urls")),
     path("", admin.site.urls),
 ]
 

@@ -1,10 +1,7 @@
-from allauth.account.urls import urlpatterns as allauth_urlpatterns
-from allauth.mfa import urls as mfa_urls
 from django.urls import include, path, register_converter
 
 from portal.access import GuidConverter
 from portal.views import (
-    account,
     audit,
     backups,
     health,
@@ -19,29 +16,6 @@ from portal.views import (
 )
 
 register_converter(GuidConverter, "guid")
-
-# Of allauth's pages those that are in use. People do not change their address themselves: it is who they are.
-ACCOUNT_PAGES = {
-    "account_login",
-    "account_logout",
-    "account_inactive",
-    "account_signup",
-    "account_reauthenticate",
-    "account_change_password",
-    "account_reset_password",
-    "account_reset_password_done",
-    "account_reset_password_from_key",
-    "account_reset_password_from_key_done",
-    "account_email_verification_sent",
-    "account_confirm_email",
-}
-account_urlpatterns = [
-    *[page for page in allauth_urlpatterns if page.name in ACCOUNT_PAGES],
-    path("2fa/", include(mfa_urls)),
-    path("second-factor/", account.second_factor, name="second-factor"),
-    path("sessions/", account.session_list, name="sessions"),
-    path("sessions/end/", account.session_end, name="session-end"),
-]
 
 tenant_urlpatterns = [
     path("", home.tenant_home, name="tenant-home"),
@@ -78,7 +52,7 @@ urlpatterns = [
     path("invitation/", invitations.invitation, name="invitation"),
     path("invitation/<str:token>/", invitations.invitation_open, name="invitation-open"),
     path("healthz", health.process, name="healthz"),
-    path("accounts/", include(account_urlpatterns)),
+    path("accounts/", include("portal.account_urls")),
     path("t/<slug:tenant>/", include(tenant_urlpatterns)),
 ]
 

@@ -13,13 +13,14 @@ from datetime import timedelta
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
-from django.db import connection, transaction
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django_scopes import scope
 
 from tenants.models import Membership, Tenant
 from tenants.second_factor import ask_for_second_factor, has_shown_second_factor
+from tenants.wall import lower_wall
 
 SEEN_TO = timedelta(minutes=5)
 TENANT_ADDRESS = re.compile(r"^/t/(?P<slug>[^/]*)/")
@@ -58,9 +59,9 @@ class TenantMiddleware:
             return self.get_response(request)
         request.tenant, request.membership = membership.tenant, membership  # type: ignore[attr-defined]
         request.memberships = memberships  # type: ignore[attr-defined]
-        _note_seen(request, membership)
         if membership.tenant.second_factor_required and not has_shown_second_factor(request):
             return ask_for_second_factor(request)
+        _note_seen(request, membership)
         with scope(tenant=membership.tenant), timezone.override(membership.tenant.time_zone):
             return self.get_response(request)
 
@@ -92,29 +93,3 @@ def active_memberships(user: AbstractBaseUser | AnonymousUser) -> list[Membershi
 def memberships_of(user: AbstractBaseUser | AnonymousUser) -> list[Membership]:
     memberships = Membership.objects.filter(user=user.pk, tenant__is_active=True)
     return list(memberships.select_related("tenant").order_by("tenant__name"))
-
-
-# What follows `me` reads from it, so that the person is set before the first row of theirs is looked at.
-_LOWER_WALL = """
-    WITH me AS MATERIALIZED (SELECT set_config('app.user', %s, true)::bigint AS id)
-    SELECT set_config('app.tenant', coalesce((
-        SELECT tenant.id::text FROM tenants_membership membership
-        JOIN tenants_tenant tenant ON tenant.id = membership.tenant_id
-        WHERE membership.user_id = me.id AND tenant.slug = %s AND tenant.is_active
-    ), ''), true) FROM me
-"""
-
-
-def lower_wall(user: AbstractBaseUser | AnonymousUser, slug: str) -> None:
-    """Tells row-level security, for this transaction, who asks and for which of their tenants; none = nobody's rows.
-
-    The database finds the tenant by the membership itself, in one statement, since every page and poll pays for it.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_LOWER_WALL, [str(user.pk), slug])
-
-
-def set_tenant(tenant_id: int) -> None:
-    """The same for who comes with an invitation and has no membership yet."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('app.tenant', %s, true)", [str(tenant_id)])

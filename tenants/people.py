@@ -7,13 +7,13 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenants.audit import record, record_of
-from tenants.middleware import set_tenant
 from tenants.models import Invitation, Membership, Role, Tenant, User
+from tenants.wall import set_tenant, show_invitation
 
 INVITATION_LASTS = timedelta(hours=24)
 LAST_ADMINISTRATOR = _("Somebody has to be the administrator: make another person one first.")
@@ -72,20 +72,15 @@ def revoke(by: Membership, invitation: Invitation, *, address: str | None) -> bo
 
 
 def invitation_of(token: str) -> Invitation | None:
-    """The open invitation to an active tenant with this token; needs a transaction, see `show_invitation`."""
-    show_invitation(token)
-    found = Invitation.across_tenants.filter(token_hash=_hash(token)).first()
+    """The open invitation to an active tenant with this token. Needs a transaction, see `tenants.wall`."""
+    token_hash = _hash(token)
+    show_invitation(token_hash)
+    found = Invitation.across_tenants.filter(token_hash=token_hash).first()
     if found is None or not found.is_open:
         return None
     # Only now, with the token proven, is the tenant itself shown to web.
     set_tenant(found.tenant_id)
     return found if found.tenant.is_active else None
-
-
-def show_invitation(token: str) -> None:
-    """Tells row-level security, for this transaction, which link was opened."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('app.invitation', %s, true)", [_hash(token)])
 
 
 def accept(invitation: Invitation, user: User, *, address: str | None) -> bool:
@@ -117,11 +112,12 @@ def _hash(token: str) -> str:
 def change_member(
     by: Membership, member: Membership, role: str, machine_guids: Sequence[str] | None, *, address: str | None
 ) -> None:
-    """Raises `Refused` for the last administrator. Acts on the person's next request."""
+    """Raises `Refused` for the last administrator or who is gone. Acts on the person's next request."""
     _check_scope(role, machine_guids)
     guids = list(machine_guids) if machine_guids is not None else None
     with transaction.atomic():
         _lock(by.tenant)
+        member = _as_it_is_now(member)
         if role != Role.ADMIN:
             _check_not_last(member)
         Membership.objects.filter(pk=member.pk, tenant=by.tenant).update(role=role, machine_guids=guids)
@@ -131,9 +127,10 @@ def change_member(
 
 
 def remove_member(by: Membership, member: Membership, *, address: str | None) -> None:
-    """The person stays, with their other tenants. Raises `Refused` for the last administrator."""
+    """The person stays, with their other tenants. Raises `Refused` for the last administrator or who is gone."""
     with transaction.atomic():
         _lock(by.tenant)
+        member = _as_it_is_now(member)
         _check_not_last(member)
         Membership.objects.filter(pk=member.pk, tenant=by.tenant).delete()
         record_of(by, "member_removed", address=address, email=member.user.email, was=member.role)
@@ -147,6 +144,14 @@ def is_last_administrator(member: Membership) -> bool:
         tenant=member.tenant_id, role=Role.ADMIN, machine_guids=None, user__is_active=True
     ).exclude(pk=member.pk)
     return not others.exists()
+
+
+def _as_it_is_now(member: Membership) -> Membership:
+    """Read again while nobody else can change it: what a page showed may be old."""
+    found = Membership.objects.select_related("user", "tenant").filter(pk=member.pk).first()
+    if found is None:
+        raise Refused(_("This person was removed meanwhile."))
+    return found
 
 
 def _check_not_last(member: Membership) -> None:

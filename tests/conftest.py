@@ -74,9 +74,13 @@ def as_web(db: None) -> Iterator[Callable[[User | None], Client]]:
 
 
 class WebClient(Client):
+    """A browser whose requests run as the role of web."""
+
+    role = "portal_web"
+
     def request(self, **request: Any) -> Any:
         with connection.cursor() as cursor:
-            cursor.execute("SET ROLE portal_web")
+            cursor.execute(f"SET ROLE {self.role}")
             try:
                 return super().request(**request)
             finally:

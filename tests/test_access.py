@@ -116,6 +116,17 @@ def test_everybody_gets_what_is_theirs(
             assert answer["Location"].startswith("/accounts/login/")
 
 
+@pytest.mark.parametrize("name", [name for name in MATRIX if name in _names_below_a_tenant()])
+def test_where_a_second_factor_is_asked_for_no_route_opens_without_one(
+    name: str, sunflower: Tenant, cast: dict[str, User | None], addresses: dict[str, str], as_web: Browser
+):
+    Tenant.objects.filter(pk=sunflower.pk).update(second_factor_required=True)
+    for method in ("GET", "POST", "HEAD", "DELETE"):
+        for headers in ({}, {"HX-Request": "true"}):
+            answer = as_web(cast["admin"]).generic(method, addresses[name], headers=headers)
+            assert answer.status_code == 302 and answer["Location"].startswith("/accounts/second-factor/?next=")
+
+
 # ── Ids that are not one's own ───────────────────────────────────────────────
 
 

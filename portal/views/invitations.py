@@ -62,6 +62,8 @@ def invitation(request: HttpRequest) -> HttpResponse:
 
 def _accepted(request: HttpRequest, found: Invitation, user: User) -> HttpResponse:
     if not accept(found, user, address=address_of(request)):
+        # Used or taken back since it was looked at: nobody new is left behind.
+        transaction.set_rollback(True)
         return render(request, "portal/invitation_over.html", status=404)
     # The link came by mail, which proves the address.
     EmailAddress.objects.update_or_create(user=user, email=user.email, defaults={"verified": True, "primary": True})
@@ -77,5 +79,7 @@ def _joined(request: HttpRequest, found: Invitation, form: JoinForm) -> HttpResp
     except IntegrityError:  # a second click was faster
         return redirect("invitation")
     answer = _accepted(request, found, user)
+    if answer.status_code != 302:
+        return answer
     record_authentication(request, user, method="password")
-    return perform_login(request, user, redirect_url=answer["Location"]) if answer.status_code == 302 else answer
+    return perform_login(request, user, redirect_url=answer["Location"])

@@ -16,8 +16,8 @@ from django.utils import timezone
 from django_scopes import scope
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from tenants.middleware import set_tenant
 from tenants.models import AuditEntry, Grant, Membership, Role, Tenant, User
+from tenants.wall import set_tenant
 from tests.conftest import machine_of, operation_on, person
 from tests.portal.conftest import ARCHIVE, STORE, counted
 from vprotect_bridge.models import Backup, Machine, Operation, OperationEvent, Question, UpstreamStatus
@@ -188,7 +188,7 @@ def test_ten_clicks_at_once_make_one_operation(same_form: bool, tenant: Tenant, 
     def click(_number: int) -> tuple[Any, bool]:
         try:
             with transaction.atomic(), scope(tenant=tenant):
-                set_tenant(tenant)
+                set_tenant(tenant.pk)
                 key = one_key if same_form else uuid4()
                 operation, is_new = request_backup(membership, machine, chosen, client_key=key, address=None)
                 return operation.pk, is_new

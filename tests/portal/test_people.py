@@ -11,8 +11,10 @@ import pytest
 from django.core import mail
 from django.test import Client
 from django.utils import timezone
+from django_scopes import scope
 
 from tenants.models import AuditEntry, Invitation, Membership, Role, Tenant, User
+from tenants.people import Refused, change_member, remove_member
 from tests.conftest import machine_of, person
 
 pytestmark = pytest.mark.django_db
@@ -102,6 +104,15 @@ def test_the_token_is_in_no_row_and_not_in_the_address_for_long(
     token = _link().split("/")[2]
     assert token not in str(list(Invitation.across_tenants.values()))
     assert as_web(None).get(_link()).url == "/invitation/"
+
+
+def test_an_invitation_taken_back_at_the_last_moment_leaves_nobody_behind(
+    administrator: Client, as_web: Callable[[None], Client]
+):
+    _invite(administrator)
+    with patch("portal.views.invitations.accept", return_value=False):
+        assert _join(as_web(None)).status_code == 404
+    assert not User.objects.filter(email=NEW).exists()
 
 
 def test_guessing_links_is_slowed_down(as_web: Callable[[None], Client]):
@@ -240,6 +251,25 @@ def test_the_last_administrator_stays(others: str, administrator: Client, owner:
     assert (lowered.status_code, removed.status_code) == (422, 422)
     assert "Somebody has to be the administrator" in lowered.content.decode()
     assert Membership.objects.get(user=owner).role == "admin"
+
+
+def test_who_became_the_last_administrator_meanwhile_stays(owner: User, sunflower: Tenant):
+    """What the page showed is old: the colleague was a viewer then, and is the only administrator now."""
+    colleague = Membership.objects.get(user=person(sunflower, "colleague", Role.VIEWER))
+    as_shown = Membership.objects.get(pk=colleague.pk)
+    Membership.objects.filter(pk=colleague.pk).update(role="admin")
+    Membership.objects.filter(user=owner).update(role="viewer")
+    by = Membership.objects.get(user=owner)
+    with scope(tenant=sunflower), pytest.raises(Refused):
+        remove_member(by, as_shown, address=None)
+    with scope(tenant=sunflower), pytest.raises(Refused):
+        change_member(by, as_shown, "viewer", None, address=None)
+    assert Membership.objects.get(pk=colleague.pk).role == "admin"
+
+
+def test_the_audit_names_whom_it_was_about(administrator: Client):
+    _invite(administrator)
+    assert NEW in administrator.get("/t/sunflower/audit/").content.decode()
 
 
 def test_an_administrator_leaves_when_there_is_another(administrator: Client, owner: User, sunflower: Tenant):

@@ -10,7 +10,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from allauth.usersessions.models import UserSession
-from django.db import connection
+from django.conf import settings
 from django.test import Client, override_settings
 
 from tenants.models import AuditEntry, Tenant, User
@@ -103,14 +103,8 @@ def test_the_database_holds_no_readable_secret(owner: User):
     secret = set_up_app(sign_in(owner))
     row = str(Authenticator.objects.get(type="totp").data)
     assert secret not in row
-    with override_settings(SECRET_KEY="a new key " * 6, SECRET_KEY_FALLBACKS=[override_key()]):
+    with override_settings(SECRET_KEY="a new key " * 6, SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
         assert Authenticator.objects.get(type="totp").wrap().validate_code(code_of(secret))
-
-
-def override_key() -> str:
-    from django.conf import settings
-
-    return settings.SECRET_KEY
 
 
 def test_a_tenant_that_asks_for_nothing_takes_a_password(owner: User):
@@ -132,6 +126,15 @@ def test_an_odd_time_zone_is_refused_and_kept_on_the_page(owner: User, as_web: C
     page = answer.content.decode()
     assert answer.status_code == 422 and "is not a time zone" in page and "Mars/Olympus" in page
     assert Tenant.objects.get().name == "Sunflower"
+
+
+@pytest.mark.parametrize("proxies", [0, 1])
+def test_the_audit_believes_a_proxy_only_where_there_is_one(proxies: int, owner: User):
+    browser = sign_in(owner)
+    with override_settings(ALLAUTH_TRUSTED_PROXY_COUNT=proxies):
+        forwarded = {"X-Forwarded-For": "198.51.100.1, 203.0.113.9"}
+        browser.post("/t/sunflower/settings/", {"time_zone": "Europe/Warsaw"}, headers=forwarded)
+    assert AuditEntry.across_tenants.get().address == ("203.0.113.9" if proxies else "127.0.0.1")
 
 
 @pytest.mark.parametrize("after", ["//evil.example", "https://evil.example/", "/\\evil.example", "https:evil.example"])
@@ -202,22 +205,14 @@ def test_a_new_password_ends_the_other_sessions(owner: User):
 
 @pytest.fixture
 def operator_site() -> Iterator[None]:
-    from django.conf import settings
-
     middleware = [*settings.MIDDLEWARE, "tenants.second_factor.StaffSecondFactorMiddleware"]
     options = {"ACCOUNT_EMAIL_VERIFICATION": "none", "MFA_ALLOW_UNVERIFIED_EMAIL": True, "MIDDLEWARE": middleware}
     with override_settings(ROOT_URLCONF="portal.operator_urls", **options):
         yield
 
 
-class OperatorClient(Client):
-    def request(self, **request: object) -> object:
-        with connection.cursor() as cursor:
-            cursor.execute("SET ROLE portal_operator")
-            try:
-                return super().request(**request)
-            finally:
-                cursor.execute("RESET ROLE")
+class OperatorClient(WebClient):
+    role = "portal_operator"
 
 
 def test_an_operator_needs_a_second_factor(db: None, operator_site: None):

@@ -14,7 +14,7 @@ from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
 
-from portal.urls import ACCOUNT_PAGES
+from portal.account_urls import ACCOUNT_PAGES
 from tenants.models import User
 
 ROOT = Path(settings.BASE_DIR)

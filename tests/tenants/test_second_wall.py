@@ -7,8 +7,8 @@ from django.db.models import Model
 from django.utils import timezone
 
 from tenants.database_roles import declared_access
-from tenants.middleware import lower_wall
 from tenants.models import AuditEntry, Grant, Invitation, Membership, Tenant, User
+from tenants.wall import lower_wall
 from tests.conftest import AsRole, machine_of, operation_on
 from vprotect_bridge.models import Destination, Machine, Operation, OperationEvent, UpstreamSession
 
