@@ -1,6 +1,7 @@
 """Reads settings from the environment; anything missing or odd ends the start with one sentence."""
 
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -41,6 +42,22 @@ def number(name: str, default: float, *, least: float = 0) -> float:
 
 def words(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """Networks as 10.1.0.0/16, separated by commas."""
+    try:
+        return [ip_network(word) for word in words(name)]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}.") from None
+
+
+def file(name: str) -> str | None:
+    """The path of a file that exists; None while it is not set."""
+    path = text(name, "") or None
+    if path and not Path(path).is_file():
+        raise ImproperlyConfigured(f"{name} is {path!r}, which is not a file.")
+    return path
 
 
 def _from_file(name: str) -> str:

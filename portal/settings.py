@@ -157,6 +157,10 @@ if environment.flag("BEHIND_PROXY"):
     ALLAUTH_TRUSTED_PROXY_COUNT = 1
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
+# Calls to sign-in providers of customers, who could name any address.
+OUTBOUND_CA_FILE = environment.file("OUTBOUND_CA_FILE")
+OUTBOUND_PRIVATE_NETWORKS = environment.networks("OUTBOUND_PRIVATE_NETWORKS")
+
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
@@ -208,9 +212,7 @@ if PROCESS == "worker":
         raise ImproperlyConfigured(f"VPROTECT_URL is {VPROTECT_URL!r}, but must start with https://.")
     VPROTECT_LOGIN = environment.text("VPROTECT_LOGIN")
     VPROTECT_PASSWORD = environment.text("VPROTECT_PASSWORD")
-    VPROTECT_CA_FILE = environment.text("VPROTECT_CA_FILE", "") or None
-    if VPROTECT_CA_FILE and not Path(VPROTECT_CA_FILE).is_file():
-        raise ImproperlyConfigured(f"VPROTECT_CA_FILE is {VPROTECT_CA_FILE!r}, which is not a file.")
+    VPROTECT_CA_FILE = environment.file("VPROTECT_CA_FILE")
 
 # ── Celery ───────────────────────────────────────────────────────────────────
 # A message is a doorbell that may be lost or rung twice; all truth is in PostgreSQL (docs/submit-protocol.md).
