@@ -17,7 +17,12 @@ from vprotect_bridge.models import Machine
 ALL, SOME = "all", "some"
 
 
-class MemberForm(forms.Form):
+class RefusableForm(forms.Form):
+    def refuse(self, refused: Refused) -> None:
+        self.add_error(refused.field or None, str(refused.user_message))
+
+
+class MemberForm(RefusableForm):
     """A role, and all machines or some. `scope` some = those that are ticked, of `machines` that are offered."""
 
     role = forms.ChoiceField(choices=Role.choices, widget=forms.RadioSelect, initial=Role.VIEWER, label=_("Role"))
@@ -59,9 +64,6 @@ class MemberForm(forms.Form):
         value = self["machines"].value() or []
         return set(value) if isinstance(value, list) else set()
 
-    def refuse(self, refused: Refused) -> None:
-        self.add_error(refused.field or None, str(refused.user_message))
-
 
 class InviteForm(MemberForm):
     email = forms.EmailField(
@@ -76,7 +78,7 @@ def initial_of(member: Membership) -> dict[str, Any]:
     return {"role": member.role, "scope": ALL if guids is None else SOME, "machines": guids or []}
 
 
-class SettingsForm(forms.Form):
+class SettingsForm(RefusableForm):
     """What an administrator sets for the whole tenant."""
 
     time_zone = forms.CharField(

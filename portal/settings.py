@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
     "allauth.usersessions",
     "csp",
 ]
@@ -65,6 +66,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "tenants.single_sign_on.SingleSignOnMiddleware",
     "tenants.middleware.TenantMiddleware",
 ]
 # Only a demo may switch this off, whose operator has no second factor to show.
@@ -125,9 +127,12 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none" if PROCESS == "operator" else "mandatory"
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 900
 ACCOUNT_SESSION_REMEMBER = False
-ACCOUNT_RATE_LIMITS = {"open_invitation": "20/m/ip"}
+ACCOUNT_RATE_LIMITS = {"open_invitation": "20/m/ip", "single_sign_on": "30/m/ip"}
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
+SOCIALACCOUNT_ADAPTER = "tenants.openid_connect.SingleSignOnAdapter"
+# Whose mailbox an address is, no customer's provider proves to the others; and signing in by it needs no proof.
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
 MFA_ADAPTER = "tenants.second_factor.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["webauthn", "totp", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True

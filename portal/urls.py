@@ -13,6 +13,7 @@ from portal.views import (
     plans,
     questions,
     restores,
+    single_sign_on,
 )
 
 register_converter(GuidConverter, "guid")
@@ -53,6 +54,10 @@ urlpatterns = [
     path("invitation/<str:token>/", invitations.invitation_open, name="invitation-open"),
     path("healthz", health.process, name="healthz"),
     path("accounts/", include("portal.account_urls")),
+    path("accounts/sso/", single_sign_on.find, name="single-sign-on"),
+    path("accounts/sso/<slug:slug>/", single_sign_on.start, name="single-sign-on-start"),
+    path("accounts/sso/<slug:slug>/connect/", single_sign_on.connect, name="single-sign-on-connect"),
+    path("accounts/sso/<slug:slug>/callback/", single_sign_on.callback, name="single-sign-on-callback"),
     path("t/<slug:tenant>/", include(tenant_urlpatterns)),
 ]
 

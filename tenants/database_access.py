@@ -5,6 +5,7 @@ from tenants.database_roles import CURRENT_TENANT, CURRENT_USER, EVERYTHING, OF_
 _PEOPLE = "people span tenants, and are read before it is known who they are"
 _OWN = f"SELECT tenant_id FROM tenants_membership WHERE user_id = {CURRENT_USER}"  # noqa: S608 — constants only
 _BY_LINK = "current_setting('app.invitation', true)"
+_BY_NAME = "current_setting('app.identity_provider', true)"
 _DJANGO = "holds no tenant's data"
 
 TABLES = {
@@ -38,6 +39,12 @@ TABLES = {
         rows=f"{OF_CURRENT_TENANT} OR token_hash = {_BY_LINK}",
         written=OF_CURRENT_TENANT,
     ),
+    # Of the person's tenants, or the one that somebody signs in through. Only a secret's cipher is in it.
+    "tenants_identityprovider": Access(
+        web="SELECT",
+        operator=EVERYTHING,
+        rows=f"{OF_CURRENT_TENANT} OR tenant_id IN ({_OWN}) OR slug = {_BY_NAME}",
+    ),
     "tenants_claim": tenant_owned(),
     "tenants_grant": tenant_owned(web="SELECT"),
     "tenants_auditentry": tenant_owned(web="SELECT, INSERT", operator="SELECT, INSERT", worker="SELECT, INSERT"),
@@ -53,6 +60,9 @@ TABLES = {
     "account_emailaddress": Access(web=EVERYTHING, operator=EVERYTHING, reason=_PEOPLE),
     "account_emailconfirmation": Access(web=EVERYTHING, operator=EVERYTHING, reason=_PEOPLE),
     "mfa_authenticator": Access(web=EVERYTHING, operator=EVERYTHING, reason=_PEOPLE),
+    "socialaccount_socialaccount": Access(web=EVERYTHING, operator="SELECT, DELETE", reason=_PEOPLE),
+    "socialaccount_socialapp": Access(reason="unused: identity providers are the tenants' own"),
+    "socialaccount_socialtoken": Access(reason="unused: no token is kept"),
     "usersessions_usersession": Access(web=EVERYTHING, operator=EVERYTHING, reason=_PEOPLE),
     "portal_cache": Access(web=EVERYTHING, operator=EVERYTHING, worker=EVERYTHING, reason="counts of login attempts"),
 }

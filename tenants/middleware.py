@@ -15,11 +15,14 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils import timezone
 from django_scopes import scope
 
 from tenants.models import Membership, Tenant
+from tenants.people import identity_provider
 from tenants.second_factor import ask_for_second_factor, has_shown_second_factor
+from tenants.single_sign_on import ask_for_single_sign_on, provider_key_of
 from tenants.wall import lower_wall
 
 SEEN_TO = timedelta(minutes=5)
@@ -52,15 +55,22 @@ class TenantMiddleware:
             return response
 
     def _inside(self, request: HttpRequest, slug: str) -> HttpResponse:
-        lower_wall(request.user, slug)
-        memberships = memberships_of(request.user)
+        provider_key = provider_key_of(request)
+        lower_wall(request.user, slug, provider_key)
+        memberships = memberships_of(request.user, provider_key)
         membership = next((one for one in memberships if one.tenant.slug == slug), None)
         if membership is None:
             return self.get_response(request)
+        provider = identity_provider(membership.tenant)
+        if provider and provider.only_single_sign_on and not provider_key:
+            return ask_for_single_sign_on(request, provider)
         request.tenant, request.membership = membership.tenant, membership  # type: ignore[attr-defined]
         request.memberships = memberships  # type: ignore[attr-defined]
         if membership.tenant.second_factor_required and not has_shown_second_factor(request):
-            return ask_for_second_factor(request)
+            if not provider_key:
+                return ask_for_second_factor(request)
+            if not (provider and provider.vouches_for_second_factor):
+                return render(request, "portal/account_elsewhere.html", {"needs_factor": True}, status=403)
         _note_seen(request, membership)
         with scope(tenant=membership.tenant), timezone.override(membership.tenant.time_zone):
             return self.get_response(request)
@@ -83,13 +93,16 @@ def _note_seen(request: HttpRequest, membership: Membership) -> None:
         Membership.objects.filter(pk=membership.pk).update(last_seen_at=now)
 
 
-def active_memberships(user: AbstractBaseUser | AnonymousUser) -> list[Membership]:
-    """Of one person, in tenants that are active, by the tenants' names. For pages outside of a tenant."""
+def active_memberships(request: HttpRequest) -> list[Membership]:
+    """That this session may open, in tenants that are active, by the tenants' names. For pages outside of a tenant."""
+    provider_key = provider_key_of(request)
     with transaction.atomic():
-        lower_wall(user, "")
-        return memberships_of(user)
+        lower_wall(request.user, "", provider_key)
+        return memberships_of(request.user, provider_key)
 
 
-def memberships_of(user: AbstractBaseUser | AnonymousUser) -> list[Membership]:
+def memberships_of(user: AbstractBaseUser | AnonymousUser, provider_key: str) -> list[Membership]:
     memberships = Membership.objects.filter(user=user.pk, tenant__is_active=True)
-    return list(memberships.select_related("tenant").order_by("tenant__name"))
+    if provider_key:
+        memberships = memberships.filter(tenant__identity_provider__key=provider_key)
+    return list(memberships.select_related("tenant__identity_provider").order_by("tenant__name"))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Collection
 from typing import Any, ClassVar
 from zoneinfo import available_timezones
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, RegexValidator, URLValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django_scopes import ScopedManager
 
+from tenants.encryption import decrypt, encrypt
 from tenants.uuid7 import uuid7
 
 guid_validator = RegexValidator(r"^[A-Za-z0-9-]{1,64}\Z", _("This is not a GUID."))
@@ -23,6 +26,10 @@ guid_validator = RegexValidator(r"^[A-Za-z0-9-]{1,64}\Z", _("This is not a GUID.
 def validate_time_zone(name: str) -> None:
     if name not in available_timezones():
         raise ValidationError(_("“%(name)s” is not a time zone."), params={"name": name})
+
+
+def _groups(label: Any) -> ArrayField:
+    return ArrayField(models.CharField(max_length=255), default=list, blank=True, verbose_name=label)
 
 
 class UserManager(BaseUserManager["User"]):
@@ -155,6 +162,66 @@ class Invitation(models.Model):
     @property
     def is_open(self) -> bool:
         return self.accepted_at is None and self.revoked_at is None and self.expires_at > timezone.now()
+
+
+class IdentityProvider(models.Model):
+    """Through which a tenant's people sign in, by OpenID Connect. Set up by an operator, for one tenant.
+
+    `key` names tenant and issuer together in sessions and identities: another issuer begins with none of them.
+    The groups of the token, from `groups_claim`, decide the role at every sign-in, the strongest one; without any
+    groups here roles are the tenant's own affair. `default_role`: for who is new and in none, "" = not let in.
+    """
+
+    tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="identity_provider")
+    slug = models.SlugField(_("name to sign in with"), unique=True, max_length=40)
+    issuer = models.URLField(_("issuer"), max_length=500, validators=[URLValidator(schemes=["https"])])
+    client_id = models.CharField(_("client id"), max_length=191)
+    encrypted_secret = models.TextField(editable=False)
+    key = models.CharField(max_length=64, unique=True, editable=False)
+    only_single_sign_on = models.BooleanField(_("no other way in"), default=False)
+    vouches_for_second_factor = models.BooleanField(_("asks for a second factor itself"), default=False)
+    groups_claim = models.CharField(_("claim with the groups"), max_length=100, default="groups", blank=True)
+    viewer_groups = _groups(_("viewers"))
+    member_groups = _groups(_("members"))
+    restorer_groups = _groups(_("restorers"))
+    admin_groups = _groups(_("administrators"))
+    default_role = models.CharField(_("role of who is in no group"), max_length=10, choices=Role, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[models.Manager[IdentityProvider]] = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+
+    def __str__(self) -> str:
+        return f"{self.issuer} · {self.tenant}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.key = f"{self.tenant_id}-{hashlib.sha256(self.issuer.encode()).hexdigest()[:32]}"
+        super().save(*args, **kwargs)
+
+    @property
+    def client_secret(self) -> str:
+        return decrypt(self.encrypted_secret, "identity provider")
+
+    @client_secret.setter
+    def client_secret(self, secret: str) -> None:
+        self.encrypted_secret = encrypt(secret, "identity provider")
+
+    @property
+    def groups_of_roles(self) -> dict[Role, list[str]]:
+        return {role: getattr(self, f"{role.value}_groups") for role in Role}
+
+    @property
+    def decides_roles(self) -> bool:
+        return any(self.groups_of_roles.values())
+
+    def role_of(self, groups: Collection[str]) -> str:
+        """The strongest role of any of the groups; else the default, "" = not let in."""
+        roles = [role for role, its_groups in self.groups_of_roles.items() if set(its_groups) & set(groups)]
+        return roles[-1] if roles else self.default_role
 
 
 class Claim(models.Model):

@@ -12,12 +12,19 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenants.audit import record, record_of
-from tenants.models import Invitation, Membership, Role, Tenant, User
+from tenants.models import IdentityProvider, Invitation, Membership, Role, Tenant, User
 from tenants.wall import set_tenant, show_invitation
 
 INVITATION_LASTS = timedelta(hours=24)
 LAST_ADMINISTRATOR = _("Somebody has to be the administrator: make another person one first.")
 ADMINISTRATOR_OF_SOME = _("An administrator sees every machine. Choose all machines, or another role.")
+
+
+COME_BY_THEMSELVES = _("People come through your organisation's sign-in here. Let them in there.")
+NO_SECOND_FACTOR_THERE = _(
+    "Your organisation's sign-in is not known to ask for a second factor, so nobody who comes through it could go on. "
+    "Your provider can change that."
+)
 
 
 class Refused(Exception):
@@ -40,11 +47,13 @@ def invite(
     """
     email = email.lower()
     _check_scope(role, machine_guids)
+    if is_only_way_in(by.tenant):
+        raise Refused(COME_BY_THEMSELVES)
     if Membership.objects.filter(tenant=by.tenant, user__email=email).exists():
         raise Refused(_("This person is a member already."), "email")
     token = secrets.token_urlsafe(32)
     with transaction.atomic():
-        _lock(by.tenant)
+        lock(by.tenant)
         Invitation.objects.filter(tenant=by.tenant, email=email, accepted_at=None, revoked_at=None).update(
             revoked_at=timezone.now()
         )
@@ -116,7 +125,7 @@ def change_member(
     _check_scope(role, machine_guids)
     guids = list(machine_guids) if machine_guids is not None else None
     with transaction.atomic():
-        _lock(by.tenant)
+        lock(by.tenant)
         member = _as_it_is_now(member)
         if role != Role.ADMIN:
             _check_not_last(member)
@@ -129,11 +138,20 @@ def change_member(
 def remove_member(by: Membership, member: Membership, *, address: str | None) -> None:
     """The person stays, with their other tenants. Raises `Refused` for the last administrator or who is gone."""
     with transaction.atomic():
-        _lock(by.tenant)
+        lock(by.tenant)
         member = _as_it_is_now(member)
         _check_not_last(member)
         Membership.objects.filter(pk=member.pk, tenant=by.tenant).delete()
         record_of(by, "member_removed", address=address, email=member.user.email, was=member.role)
+
+
+def identity_provider(tenant: Tenant) -> IdentityProvider | None:
+    return getattr(tenant, "identity_provider", None)
+
+
+def is_only_way_in(tenant: Tenant) -> bool:
+    provider = identity_provider(tenant)
+    return provider is not None and provider.only_single_sign_on
 
 
 def is_last_administrator(member: Membership) -> bool:
@@ -164,7 +182,7 @@ def _check_scope(role: str, machine_guids: Sequence[str] | None) -> None:
         raise Refused(ADMINISTRATOR_OF_SOME, "scope")
 
 
-def _lock(tenant: Tenant) -> None:
+def lock(tenant: Tenant) -> None:
     """Two administrators who lower each other take turns."""
     Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
 
@@ -173,7 +191,10 @@ def _lock(tenant: Tenant) -> None:
 
 
 def change_settings(by: Membership, wanted: Mapping[str, object], *, address: str | None) -> None:
-    """`wanted`: time_zone, second_factor_required. What is as it was is not audited."""
+    """`wanted`: time_zone, second_factor_required. What is as it was is not audited. Raises `Refused`."""
+    provider = identity_provider(by.tenant)
+    if wanted["second_factor_required"] and provider and not provider.vouches_for_second_factor:
+        raise Refused(NO_SECOND_FACTOR_THERE, "second_factor_required")
     changed = {name: value for name, value in wanted.items() if getattr(by.tenant, name) != value}
     if changed:
         with transaction.atomic():

@@ -12,17 +12,21 @@ _LOWER = """
     SELECT set_config('app.tenant', coalesce((
         SELECT tenant.id::text FROM tenants_membership membership
         JOIN tenants_tenant tenant ON tenant.id = membership.tenant_id
+        LEFT JOIN tenants_identityprovider provider ON provider.tenant_id = tenant.id
         WHERE membership.user_id = me.id AND tenant.slug = %s AND tenant.is_active
+            AND CASE WHEN %s = '' THEN provider.only_single_sign_on IS NOT TRUE ELSE provider.key = %s END
     ), ''), true) FROM me
 """
 
 
-def lower_wall(user: AbstractBaseUser | AnonymousUser, slug: str) -> None:
+def lower_wall(user: AbstractBaseUser | AnonymousUser, slug: str, provider_key: str = "") -> None:
     """For a person and the one of their tenants with this slug; without a membership in it, nobody's rows.
+
+    `provider_key` of who signed in through an identity provider, which opens its own tenant only; "" = by password.
 
     The database finds the tenant by the membership itself, in one statement, since every page and poll pays for it.
     """
-    _tell(_LOWER, str(user.pk), slug)
+    _tell(_LOWER, str(user.pk), slug, provider_key, provider_key)
 
 
 def show_invitation(token_hash: str) -> None:
@@ -30,8 +34,13 @@ def show_invitation(token_hash: str) -> None:
     _tell("SELECT set_config('app.invitation', %s, true)", token_hash)
 
 
+def show_identity_provider(slug: str) -> None:
+    """The row of the name that somebody wants to sign in with."""
+    _tell("SELECT set_config('app.identity_provider', %s, true)", slug)
+
+
 def set_tenant(tenant_id: int) -> None:
-    """Without a membership: for who comes with a proven invitation."""
+    """Without a membership: for who comes with a proven invitation or identity."""
     _tell("SELECT set_config('app.tenant', %s, true)", str(tenant_id))
 
 

@@ -66,6 +66,11 @@ MATRIX: dict[str, dict[str, Row]] = {
     "second-factor": {"GET": signed_in(200), "POST": signed_in(405)},
     "sessions": {"GET": signed_in(200), "POST": signed_in(405)},
     "session-end": {"GET": signed_in(405), "POST": signed_in(404)},
+    # An organisation's name is known or not, whoever asks; what comes back from it needs a question first.
+    "single-sign-on": {"GET": everybody(200), "POST": everybody(422)},
+    "single-sign-on-start": {"GET": everybody(200), "POST": everybody(502)},
+    "single-sign-on-connect": {"GET": signed_in(302), "POST": signed_in(302)},
+    "single-sign-on-callback": {"GET": everybody(403), "POST": everybody(405)},
     "invitation": {"GET": everybody(404), "POST": everybody(404)},
     "invitation-open": {"GET": everybody(302), "POST": everybody(405)},
     # Below a tenant.

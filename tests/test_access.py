@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
-from tenants.models import Grant, Invitation, Membership, Role, Tenant, User
+from tenants.models import Grant, IdentityProvider, Invitation, Membership, Role, Tenant, User
 from tests.access_matrix import MATRIX, PEOPLE
 from tests.conftest import machine_of, operation_on, person
 from vprotect_bridge.models import Backup, Destination, Machine, Operation, Plan, PlanChange, Question
@@ -57,6 +57,9 @@ def addresses(sunflower: Tenant, machine: Machine) -> dict[str, str]:
     invitation = Invitation.across_tenants.create(
         tenant=sunflower, email="new@sunflower.example", role=Role.VIEWER, token_hash="h", expires_at=now
     )
+    provider = IdentityProvider(tenant=sunflower, slug="sun", issuer="https://localhost:1", client_id="portal")
+    provider.client_secret = "a secret for tests"
+    provider.save()
     plan = Plan.across_tenants.create(
         tenant=sunflower, is_made_here=True, name="Nightly", policy_guid="p-1", is_editable=True, held_at=now
     )
@@ -71,6 +74,7 @@ def addresses(sunflower: Tenant, machine: Machine) -> dict[str, str]:
         "account_confirm_email": {"key": "unknown"},
         "mfa_remove_webauthn": {"pk": theirs.pk},
         "mfa_edit_webauthn": {"pk": theirs.pk},
+        **{name: {"slug": "sun"} for name in MATRIX if name.startswith("single-sign-on-")},
         "invitation-open": {"token": "unknown"},
         "question": {"question_id": question.pk},
         "operation": {"operation_id": operation.pk},
@@ -112,7 +116,8 @@ def test_everybody_gets_what_is_theirs(
     for method, expected in MATRIX[name].items():
         answer = as_web(cast[who]).generic(method, addresses[name])
         assert answer.status_code == expected[who], f"{who}: {method} {addresses[name]}"
-        if answer.status_code == 302 and who == "anonymous" and not name.startswith(("account_", "invitation")):
+        is_open = name.startswith(("account_", "invitation", "single-sign-on"))
+        if answer.status_code == 302 and who == "anonymous" and not is_open:
             assert answer["Location"].startswith("/accounts/login/")
 
 

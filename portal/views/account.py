@@ -13,6 +13,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from tenants.single_sign_on import opened_by, provider_key_of
+
 BROWSERS = ("Firefox", "Edg", "OPR", "Chrome", "Safari")
 SYSTEMS = ("Windows", "Android", "iPhone", "iPad", "Mac OS", "Linux")
 
@@ -33,7 +35,7 @@ def second_factor(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 def session_list(request: HttpRequest) -> HttpResponse:
-    sessions = UserSession.objects.purge_and_list(request.user)
+    sessions = _sessions(request)
     sessions.sort(key=lambda session: session.created_at, reverse=True)
     for session in sessions:
         session.browser = _browser(session.user_agent)
@@ -45,18 +47,23 @@ def session_list(request: HttpRequest) -> HttpResponse:
 def session_end(request: HttpRequest) -> HttpResponse:
     """One of the person's own, or all but this one."""
     wanted = request.POST.get("session", "")
-    own = UserSession.objects.filter(user=request.user).exclude(session_key=request.session.session_key)
-    if wanted != "others":
-        if not (wanted.isascii() and wanted.isdecimal() and len(wanted) < 19):
-            raise Http404
-        own = own.filter(pk=wanted)
-    sessions = list(own)
-    if not sessions and wanted != "others":
+    others = [session for session in _sessions(request) if session.session_key != request.session.session_key]
+    chosen = [session for session in others if wanted in {str(session.pk), "others"}]
+    if not chosen and wanted != "others":
         raise Http404
-    for session in sessions:
+    for session in chosen:
         session.end()
     messages.success(request, _("Signed out there."))
     return redirect("sessions")
+
+
+def _sessions(request: HttpRequest) -> list[UserSession]:
+    """Of the person; through an identity provider only those that it opened too: it is no business of others'."""
+    sessions: list[UserSession] = UserSession.objects.purge_and_list(request.user)
+    provider_key = provider_key_of(request)
+    if not provider_key:
+        return sessions
+    return [session for session in sessions if opened_by(provider_key, session.session_key)]
 
 
 def _browser(user_agent: str) -> str:

@@ -8,7 +8,7 @@ from tenants.middleware import TenantRequest, active_memberships
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """Straight to the machines of the only tenant; else a choice, or words for who belongs to none."""
-    memberships = active_memberships(request.user)
+    memberships = active_memberships(request)
     if len(memberships) == 1:
         return redirect("machines", memberships[0].tenant.slug)
     return render(request, "portal/home.html", {"memberships": memberships})

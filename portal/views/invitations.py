@@ -19,6 +19,7 @@ from portal.people_forms import JoinForm
 from tenants.audit import address_of
 from tenants.models import Invitation, User
 from tenants.people import accept, invitation_of
+from tenants.single_sign_on import provider_key_of
 
 SESSION_KEY = "invitation"
 
@@ -45,7 +46,7 @@ def invitation(request: HttpRequest) -> HttpResponse:
         return render(request, "portal/invitation_over.html", status=404)
     context = {"invitation": found, "sign_in": f"{reverse('account_login')}?{urlencode({'next': request.path})}"}
     if request.user.is_authenticated:
-        if request.user.email != found.email:
+        if request.user.email != found.email or provider_key_of(request):
             return render(request, "portal/invitation_other.html", context)
         if request.method == "POST":
             return _accepted(request, found, request.user)

@@ -23,7 +23,16 @@ from portal.people_forms import InviteForm, MemberForm, SettingsForm, initial_of
 from tenants.audit import address_of
 from tenants.middleware import TenantRequest
 from tenants.models import Invitation, Membership
-from tenants.people import Refused, change_member, change_settings, invite, is_last_administrator, remove_member, revoke
+from tenants.people import (
+    Refused,
+    change_member,
+    change_settings,
+    identity_provider,
+    invite,
+    is_last_administrator,
+    remove_member,
+    revoke,
+)
 
 
 @require_safe
@@ -31,7 +40,11 @@ from tenants.people import Refused, change_member, change_settings, invite, is_l
 @access.for_administrators
 def member_list(request: TenantRequest, tenant: str) -> HttpResponse:
     invitations = Invitation.objects.filter(accepted_at=None, revoked_at=None).select_related("invited_by")
-    context = {"members": access.visible_members(request).order_by("user__email"), "invitations": invitations}
+    context = {
+        "members": access.visible_members(request).order_by("user__email"),
+        "invitations": invitations,
+        "provider": identity_provider(request.tenant),
+    }
     return render(request, "portal/members.html", context)
 
 
@@ -105,6 +118,7 @@ def _form_page(
     context = {
         "form": form,
         "member": member,
+        "provider": identity_provider(request.tenant),
         "is_last_administrator": member is not None and is_last_administrator(member),
         "machines": form.fields["machines"].choices,  # type: ignore[attr-defined]
     }
@@ -125,7 +139,12 @@ def member_remove(request: TenantRequest, tenant: str, member_id: int) -> HttpRe
         else:
             messages.success(request, _("%(person)s does not belong here any more.") % {"person": member.user})
             return redirect("home") if member.user_id == request.user.pk else redirect("members", tenant)
-    context = {"member": member, "problem": problem, "is_last_administrator": is_last_administrator(member)}
+    context = {
+        "member": member,
+        "problem": problem,
+        "provider": identity_provider(request.tenant),
+        "is_last_administrator": is_last_administrator(member),
+    }
     return render(request, "portal/member_remove.html", context, status=422 if problem else 200)
 
 
@@ -146,8 +165,12 @@ def tenant_settings(request: TenantRequest, tenant: str) -> HttpResponse:
     initial = {name: getattr(request.tenant, name) for name in names}
     form = SettingsForm(request.POST if request.method == "POST" else None, initial=initial)
     if request.method == "POST" and form.is_valid():
-        change_settings(request.membership, form.cleaned_data, address=address_of(request))
-        messages.success(request, _("The settings are saved."))
-        return redirect("settings", tenant)
+        try:
+            change_settings(request.membership, form.cleaned_data, address=address_of(request))
+        except Refused as refused:
+            form.refuse(refused)
+        else:
+            messages.success(request, _("The settings are saved."))
+            return redirect("settings", tenant)
     context = {"form": form, "zones": sorted(available_timezones())}
     return render(request, "portal/settings.html", context, status=422 if form.is_bound else 200)

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from tenants.models import AuditEntry, Claim, Grant, Membership, Tenant, User
+from tenants.models import AuditEntry, Claim, Grant, IdentityProvider, Membership, Tenant, User
 from tests.conftest import machine_of, operation_on, person
 from vprotect_bridge.models import (
     Backup,
@@ -58,6 +58,9 @@ def landscape(sunflower: Tenant, owner: User) -> None:
     plan = Plan.across_tenants.create(tenant=sunflower, name="Nightly", is_made_here=True)
     PlanChange.across_tenants.create(tenant=sunflower, plan=plan, kind="edit", state="stuck", detail="HTTP 400")
     AuditEntry.across_tenants.create(tenant=sunflower, actor_name="owner", action="backup", outcome="accepted")
+    provider = IdentityProvider(tenant=sunflower, slug="sunflower", issuer="https://localhost:1", client_id="portal")
+    provider.client_secret = "a secret for tests"
+    provider.save()
 
 
 @pytest.fixture
