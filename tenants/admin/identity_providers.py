@@ -1,4 +1,4 @@
-"""The operator site: tenants, people and what they own."""
+"""How people of a tenant sign in, where that is not by password."""
 
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -10,8 +10,6 @@ from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.postgres.forms import SimpleArrayField
 from django.core.validators import URLValidator
 from django.db.models import Model
@@ -19,80 +17,11 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from tenants.audit import address_of, record
-from tenants.models import AuditEntry, Claim, Grant, IdentityProvider, Membership, Role, Tenant, User
+from tenants.models import IdentityProvider, Role
 from tenants.openid_connect import read_configuration
-from tenants.people import LAST_ADMINISTRATOR, is_last_administrator
 
 # Of django-allauth's own: identity providers belong to tenants, and no token is kept.
 admin.site.unregister([SocialApp, SocialToken])
-
-
-class ReadOnlyAdmin:
-    """For rows that only workers or the application itself write."""
-
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-
-class MembershipForm(forms.ModelForm):
-    class Meta:
-        model = Membership
-        fields: ClassVar = ["user", "tenant", "role", "machine_guids"]
-        help_texts: ClassVar = {"machine_guids": _("GUIDs, separated by commas. Empty: every machine of the tenant.")}
-
-    def clean_machine_guids(self) -> list[str] | None:
-        """An empty field means no limit, not "no machine"."""
-        return self.cleaned_data["machine_guids"] or None
-
-    def clean(self) -> dict[str, Any]:
-        """The last administrator of a tenant stays what they are, also here."""
-        chosen = super().clean() or {}
-        before = Membership.objects.filter(pk=self.instance.pk).first()
-        stays = chosen.get("role") == Role.ADMIN and chosen.get("machine_guids") is None
-        moves = before is not None and chosen.get("tenant") not in {None, before.tenant}
-        if before is not None and (not stays or moves) and is_last_administrator(before):
-            raise forms.ValidationError(LAST_ADMINISTRATOR)
-        return chosen
-
-
-class MembershipInline(admin.TabularInline):
-    model = Membership
-    form = MembershipForm
-    autocomplete_fields = ["user", "tenant"]
-    extra = 0
-    # A person is removed on the membership's own page, which knows the last administrator.
-    can_delete = False
-
-
-class ClaimInline(admin.TabularInline):
-    model = Claim
-    extra = 0
-
-
-class GrantInline(admin.TabularInline):
-    model = Grant
-    extra = 0
-
-
-@admin.register(Tenant)
-class TenantAdmin(admin.ModelAdmin):
-    list_display = ["name", "slug", "is_active", "time_zone", "priority_cap"]
-    list_filter = ["is_active"]
-    search_fields = ["name", "slug", "claims__value"]
-    prepopulated_fields: ClassVar = {"slug": ["name"]}
-    inlines = [ClaimInline, GrantInline, MembershipInline]
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """A tenant is made inactive: its history and audit stay."""
-        return False
 
 
 class GroupsField(SimpleArrayField):
@@ -209,63 +138,3 @@ class IdentityProviderAdmin(admin.ModelAdmin):
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Removed one by one, each with its audit."""
         return {}
-
-
-@admin.register(Membership)
-class MembershipAdmin(admin.ModelAdmin):
-    form = MembershipForm
-    list_display = ["user", "tenant", "role", "machine_guids"]
-    list_filter = ["role", "tenant"]
-    list_select_related = ["user", "tenant"]
-    search_fields = ["user__email", "user__name", "tenant__name"]
-    autocomplete_fields = ["user", "tenant"]
-    actions = None
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        is_last = isinstance(obj, Membership) and is_last_administrator(obj)
-        return not is_last and super().has_delete_permission(request, obj)
-
-
-class LowerCaseEmail(forms.ModelForm):
-    def clean_email(self) -> str:
-        return self.cleaned_data["email"].lower()
-
-
-class NewUserForm(LowerCaseEmail, AdminUserCreationForm):
-    class Meta:
-        model = User
-        fields = ("email",)
-
-
-class UserForm(LowerCaseEmail, UserChangeForm):
-    class Meta:
-        model = User
-        fields = "__all__"  # noqa: DJ007 — the fieldsets below choose
-
-
-@admin.register(User)
-class PersonAdmin(UserAdmin):
-    form = UserForm
-    add_form = NewUserForm
-    ordering = ["email"]
-    list_display = ["email", "name", "is_active", "is_staff", "last_login"]
-    list_filter = ["is_active", "is_staff", "memberships__tenant"]
-    search_fields = ["email", "name"]
-    inlines = [MembershipInline]
-    fieldsets = (
-        (None, {"fields": ["email", "password", "name", "is_active"]}),
-        (_("Operator site"), {"fields": ["is_staff", "is_superuser", "groups", "user_permissions"]}),
-        (_("Dates"), {"fields": ["last_login", "date_joined"]}),
-    )
-    add_fieldsets = ((None, {"fields": ["email", "name", "usable_password", "password1", "password2"]}),)
-    readonly_fields = ["last_login", "date_joined"]
-
-
-@admin.register(AuditEntry)
-class AuditEntryAdmin(ReadOnlyAdmin, admin.ModelAdmin):
-    list_display = ["at", "tenant", "actor_name", "role", "action", "machine_name", "outcome"]
-    list_filter = ["tenant", "action", "outcome"]
-    list_select_related = ["tenant"]
-    search_fields = ["actor_name", "machine_name", "machine_guid", "correlation_id"]
-    date_hierarchy = "at"
-    ordering = ["-at"]

@@ -1,0 +1,3 @@
+"""The operator site: tenants, people and what they own."""
+
+from tenants.admin import audit, identity_providers, people, tenants  # noqa: F401 — each registers its models

@@ -1,0 +1,17 @@
+"""What people decided."""
+
+from allauth.socialaccount import admin as socialaccount_admin  # noqa: F401 — registers what is taken away below
+from django.contrib import admin
+
+from tenants.admin.read_only import ReadOnlyAdmin
+from tenants.models import AuditEntry
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin, admin.ModelAdmin):
+    list_display = ["at", "tenant", "actor_name", "role", "action", "machine_name", "outcome"]
+    list_filter = ["tenant", "action", "outcome"]
+    list_select_related = ["tenant"]
+    search_fields = ["actor_name", "machine_name", "machine_guid", "correlation_id"]
+    date_hierarchy = "at"
+    ordering = ["-at"]
