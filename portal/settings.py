@@ -140,6 +140,9 @@ MFA_ALLOW_UNVERIFIED_EMAIL = PROCESS == "operator"
 MFA_TOTP_ISSUER = "Backup portal"
 MFA_TOTP_TOLERANCE = 1
 
+# Between a tenant's suspension and the first moment at which an operator may remove what it has.
+TENANT_RETENTION_DAYS = int(environment.number("TENANT_RETENTION_DAYS", 30))
+
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

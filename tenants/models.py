@@ -10,7 +10,7 @@ from zoneinfo import available_timezones
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, RegexValidator, URLValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator, URLValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -20,7 +20,8 @@ from django_scopes import ScopedManager
 from tenants.encryption import decrypt, encrypt
 from tenants.uuid7 import uuid7
 
-guid_validator = RegexValidator(r"^[A-Za-z0-9-]{1,64}\Z", _("This is not a GUID."))
+GUID = r"[A-Za-z0-9-]{1,64}"
+guid_validator = RegexValidator(rf"^{GUID}\Z", _("This is not a GUID."))
 
 
 def validate_time_zone(name: str) -> None:
@@ -63,7 +64,11 @@ class User(AbstractUser):
 
 
 class Tenant(models.Model):
-    """A customer of the provider. `time_zone` is an IANA name; caps are the operator's."""
+    """A customer of the provider. `time_zone` is an IANA name.
+
+    Caps are the operator's; `running_cap` null = as many as vProtect takes. One that leaves is inactive, and from
+    `leaves_at` on an operator may remove what it has. Its row stays, with `removed_at`.
+    """
 
     name = models.CharField(_("name"), max_length=120)
     slug = models.SlugField(_("address"), unique=True, max_length=40)
@@ -73,6 +78,11 @@ class Tenant(models.Model):
     priority_cap = models.PositiveSmallIntegerField(
         _("highest priority"), default=50, validators=[MaxValueValidator(100)]
     )
+    running_cap = models.PositiveSmallIntegerField(
+        _("most operations at once"), null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+    leaves_at = models.DateTimeField(_("leaves"), null=True, editable=False)
+    removed_at = models.DateTimeField(_("removed"), null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -164,6 +164,14 @@ def is_last_administrator(member: Membership) -> bool:
     return not others.exists()
 
 
+def only_administrator_of(user: User) -> list[Tenant]:
+    """Active tenants that would have no administrator without this person."""
+    if user.pk is None:
+        return []
+    administered = Membership.objects.filter(user=user, role=Role.ADMIN, tenant__is_active=True)
+    return [member.tenant for member in administered.select_related("tenant") if is_last_administrator(member)]
+
+
 def _as_it_is_now(member: Membership) -> Membership:
     """Read again while nobody else can change it: what a page showed may be old."""
     found = Membership.objects.select_related("user", "tenant").filter(pk=member.pk).first()

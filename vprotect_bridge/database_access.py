@@ -16,28 +16,34 @@ TABLES = {
     "vprotect_bridge_machine": tenant_owned(
         web="SELECT, UPDATE (details_wanted_at, backups_wanted_at)", operator="SELECT, UPDATE"
     ),
+    "vprotect_bridge_ownerchange": Access(
+        operator="SELECT, UPDATE", worker=EVERYTHING, reason="between tenants; not for web"
+    ),
     "vprotect_bridge_backup": tenant_owned(web="SELECT", operator="SELECT, UPDATE"),
     "vprotect_bridge_destination": _granted("destination"),
     "vprotect_bridge_hypervisor": _granted("hypervisor"),
     "vprotect_bridge_cluster": _granted("cluster"),
     "vprotect_bridge_storage": _granted("storage"),
-    "vprotect_bridge_operation": tenant_owned(
-        web="SELECT, INSERT, UPDATE (cancel_wanted_at)", operator="SELECT, INSERT, UPDATE"
-    ),
+    "vprotect_bridge_operation": tenant_owned(web="SELECT, INSERT, UPDATE (cancel_wanted_at)", operator=EVERYTHING),
     # Events may hold vProtect's original words, with names of other people's infrastructure: not for web.
-    "vprotect_bridge_operationevent": tenant_owned(web="INSERT", operator="SELECT, INSERT"),
+    "vprotect_bridge_operationevent": tenant_owned(web="INSERT", operator="SELECT, INSERT, DELETE"),
     # What vProtect holds under names of all tenants: web reads what of it is in a tenant's plan.
     "vprotect_bridge_policy": Access(operator="SELECT", worker=EVERYTHING, reason="names of all tenants; not for web"),
     "vprotect_bridge_schedule": Access(
         operator="SELECT", worker=EVERYTHING, reason="names of all tenants; not for web"
     ),
-    "vprotect_bridge_plan": tenant_owned(web="SELECT, INSERT, UPDATE (look_wanted_at)", operator="SELECT"),
+    "vprotect_bridge_plan": tenant_owned(web="SELECT, INSERT, UPDATE (look_wanted_at)", operator="SELECT, DELETE"),
     "vprotect_bridge_planchange": tenant_owned(
-        web="SELECT, INSERT, UPDATE (state, next_at, decided_at)", operator="SELECT, UPDATE"
+        web="SELECT, INSERT, UPDATE (state, next_at, decided_at)", operator="SELECT, UPDATE, DELETE"
     ),
-    "vprotect_bridge_question": tenant_owned(web="SELECT, INSERT", operator="SELECT"),
+    "vprotect_bridge_question": tenant_owned(web="SELECT, INSERT", operator="SELECT, DELETE"),
     "vprotect_bridge_upstreamstatus": Access(
         web="SELECT", operator="SELECT, UPDATE", worker=EVERYTHING, reason="one row, how vProtect is"
     ),
-    "vprotect_bridge_upstreamsession": Access(worker=EVERYTHING, reason="the service account's session: workers only"),
+    # Operators see when it logged in and whether it may, never the session itself.
+    "vprotect_bridge_upstreamsession": Access(
+        operator="SELECT (id, logged_in_at, refused_logins, login_paused_until), UPDATE (login_paused_until)",
+        worker=EVERYTHING,
+        reason="the service account's session: workers only",
+    ),
 }

@@ -24,13 +24,18 @@ OwnedBy = Machine.OwnedBy
 
 
 class Owner(NamedTuple):
-    """A tenant's primary key and what made the machine its; (None, "") = nobody's."""
+    """A tenant's primary key, what made the machine its, and the value of the claim; nobody's has none of them."""
 
     tenant_id: int | None
     owned_by: str
+    value: str
 
 
-NOBODY = Owner(None, "")
+NOBODY = Owner(None, "", "")
+
+
+def owner_of(machine: Machine) -> Owner:
+    return Owner(machine.tenant_id, machine.owned_by, machine.owner_value)
 
 
 @dataclass(frozen=True)
@@ -71,14 +76,14 @@ def _owner(
     row: VirtualMachine, claims: Claims, projects: Mapping[str, str], values_by_listing: Mapping[str, str]
 ) -> Owner:
     if row.guid in claims.machines:
-        return Owner(claims.machines[row.guid], OwnedBy.CLAIM)
+        return Owner(claims.machines[row.guid], OwnedBy.CLAIM, row.guid)
     steps = (
         (row.tenant_id, OwnedBy.TENANT_ID),
         (_project_uuid(row, projects), OwnedBy.PROJECT),
         (values_by_listing.get(row.guid, ""), OwnedBy.LISTING),
     )
     value, owned_by = next(((value, how) for value, how in steps if value), ("", OwnedBy.LISTING))
-    return Owner(claims.values[value], owned_by) if value in claims.values else NOBODY
+    return Owner(claims.values[value], owned_by, value) if value in claims.values else NOBODY
 
 
 def _project_uuid(row: VirtualMachine, projects: Mapping[str, str]) -> str:
@@ -123,7 +128,7 @@ def _ask(
 
 def _kept(owner: Owner, claims: Claims) -> Owner:
     """A claim taken back counts at once: it is ours, and nobody has to be asked for it."""
-    is_claimed_still = owner.owned_by != OwnedBy.CLAIM and owner.tenant_id in claims.values.values()
+    is_claimed_still = owner.owned_by != OwnedBy.CLAIM and claims.values.get(owner.value) == owner.tenant_id
     return owner if is_claimed_still else NOBODY
 
 

@@ -154,11 +154,16 @@ def new_backups(
 
 # ── Sending: the five steps ──────────────────────────────────────────────────
 
-# Tenants take turns (who was served longest ago comes first); a single wish comes before a bulk one.
+# Tenants take turns (who was served longest ago comes first); a single wish comes before a bulk one. Who has as many
+# running as the operator allows waits, except to be cancelled or to end in time.
 _FAIREST_DUE = """
     WITH due AS (
-        SELECT id, tenant_id, is_bulk, created_at FROM vprotect_bridge_operation
-        WHERE submission = 'pending' AND next_at <= clock_timestamp()
+        SELECT o.id, o.tenant_id, o.is_bulk, o.created_at FROM vprotect_bridge_operation o
+        JOIN tenants_tenant t ON t.id = o.tenant_id
+        WHERE o.submission = 'pending' AND o.next_at <= clock_timestamp()
+            AND (t.running_cap IS NULL OR o.cancel_wanted_at IS NOT NULL OR o.deadline_at <= clock_timestamp()
+                 OR t.running_cap > (SELECT count(*) FROM vprotect_bridge_operation r WHERE r.tenant_id = t.id
+                                     AND r.origin = 'portal' AND r.outcome = '' AND r.submission <> 'pending'))
     ), turn AS (
         SELECT tenant_id, (SELECT max(o.claimed_at) FROM vprotect_bridge_operation o
                            WHERE o.tenant_id = t.tenant_id) AS served_at

@@ -24,8 +24,8 @@ from vprotect_bridge.client.errors import Ambiguous, NotFound, Rejected
 from vprotect_bridge.client.types import Backup as UpstreamBackup
 from vprotect_bridge.client.types import Listing, VirtualMachine
 from vprotect_bridge.infrastructure import sync_destinations, sync_restore_targets
-from vprotect_bridge.models import Backup, Machine, UpstreamStatus
-from vprotect_bridge.ownership import Owner, find_owners, owners_of_projects
+from vprotect_bridge.models import Backup, Machine, OwnerChange, UpstreamStatus
+from vprotect_bridge.ownership import Owner, find_owners, owner_of, owners_of_projects
 from vprotect_bridge.protection import update_protection
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def sync_inventory(api: VProtect) -> InventoryResult:
     """Mirrors machines and destinations; returns what it wrote. Raises `UpstreamError` when they cannot be listed."""
     listing = api.list_virtual_machines()
     known = {machine.guid: machine for machine in Machine.across_tenants.defer("details")}
-    owners = find_owners(api, listing.items, {guid: _owner(machine) for guid, machine in known.items()})
+    owners = find_owners(api, listing.items, {guid: owner_of(machine) for guid, machine in known.items()})
     result = InventoryResult(seen=len(listing.items))
     _write_machines(listing.items, known, owners, result)
     _mark_vanished(api, listing, known, result)
@@ -77,7 +77,7 @@ def _write_machines(
     rows: tuple[VirtualMachine, ...], known: dict[str, Machine], owners: Mapping[str, Owner], result: InventoryResult
 ) -> None:
     now = timezone.now()
-    new, changed = [], []
+    new, changed, leaving = [], [], []
     for row in {row.guid: row for row in rows}.values():
         machine, owner = known.get(row.guid), owners[row.guid]
         facts = _facts_of_machine(row)
@@ -85,22 +85,35 @@ def _write_machines(
         if machine is None:
             machine = Machine(guid=row.guid, first_seen_at=now)
             new.append(machine)
-        elif (machine.row_digest, machine.vanished_at, _owner(machine)) != (digest, None, owner):
+        elif (machine.row_digest, machine.vanished_at, owner_of(machine)) != (digest, None, owner):
             # A new machine's details wait until a page is opened.
             machine.details_wanted_at = now
             changed.append(machine)
+            if left := _left(machine, owner, facts):
+                leaving.append(left)
         else:
             continue
         for name, value in facts.items():
             setattr(machine, name, value)
         machine.row_digest, machine.changed_at, machine.vanished_at = digest, now, None
-        machine.tenant_id, machine.owned_by = owner
+        machine.tenant_id, machine.owned_by, machine.owner_value = owner
         # Also for a new owner: what is nobody's of the history becomes theirs.
         machine.backups_wanted_at = now
     Machine.across_tenants.bulk_create(new, batch_size=BATCH)
     Machine.across_tenants.bulk_update(changed, WRITTEN_BY_INVENTORY, batch_size=BATCH)
+    OwnerChange.objects.bulk_create(leaving, batch_size=BATCH)
     update_protection([machine.pk for machine in (*new, *changed)])
     result.written += len(new) + len(changed)
+
+
+def _left(machine: Machine, owner: Owner, facts: Mapping[str, Any]) -> OwnerChange | None:
+    """What an operator should look at; `machine` still is as it was."""
+    changed_owner = machine.tenant_id is not None and machine.tenant_id != owner.tenant_id
+    changed_project = bool(machine.project_guid) and machine.project_guid != facts["project_guid"]
+    if not changed_owner and not changed_project:
+        return None
+    projects = {"was_project": machine.project_name, "now_project": facts["project_name"]}
+    return OwnerChange(machine=machine, was_id=machine.tenant_id, now_id=owner.tenant_id, **projects)
 
 
 def _facts_of_machine(row: VirtualMachine) -> dict[str, Any]:
@@ -327,10 +340,6 @@ def _facts_of_backup(row: UpstreamBackup) -> dict[str, Any]:
         "origin": row.origin.type if row.origin else "",
         "warnings": list(row.warnings),
     }
-
-
-def _owner(machine: Machine) -> Owner:
-    return Owner(machine.tenant_id, machine.owned_by)
 
 
 def _digest(facts: Any) -> str:

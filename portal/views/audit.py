@@ -20,10 +20,9 @@ from django.views.decorators.http import require_safe
 from portal import access, words
 from tenants.middleware import TenantRequest
 from tenants.models import AuditEntry
+from tenants.spreadsheets import safe_cell
 
 PAGE_SIZE = 50
-# A spreadsheet takes what begins with one of these for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class AuditFilter(forms.Form):
@@ -110,15 +109,10 @@ def audit_file(request: TenantRequest, tenant: str) -> HttpResponse:
 def _cells(entries: QuerySet[AuditEntry]) -> Iterator[list[str]]:
     for entry in entries.iterator(chunk_size=500):
         yield [
-            _safe(cell)
+            safe_cell(cell)
             for cell in (
                 entry.at.isoformat(),
                 *(entry.actor_name, entry.role, entry.address, entry.action, entry.machine_name, entry.machine_guid),
                 *(entry.detail, entry.outcome, entry.correlation_id),
             )
         ]
-
-
-def _safe(cell: object) -> str:
-    text = "" if cell is None else str(cell)
-    return f"'{text}" if text.startswith(FORMULA) else text

@@ -16,7 +16,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from tenants.audit import address_of, record
+from tenants.admin.audited import AuditedAdmin
 from tenants.models import IdentityProvider, Role
 from tenants.openid_connect import read_configuration
 
@@ -91,7 +91,7 @@ class IdentityProviderForm(forms.ModelForm):
 
 
 @admin.register(IdentityProvider)
-class IdentityProviderAdmin(admin.ModelAdmin):
+class IdentityProviderAdmin(AuditedAdmin):
     """Each tenant's own sign-in."""
 
     form = IdentityProviderForm
@@ -109,32 +109,8 @@ class IdentityProviderAdmin(admin.ModelAdmin):
 
     def save_model(self, request: HttpRequest, provider: IdentityProvider, form: forms.ModelForm, change: bool) -> None:
         super().save_model(request, provider, form, change)
-        changed = [name for name in form.changed_data if name != "client_secret"]
-        record(
-            provider.tenant,
-            request.user,
-            "operator",
-            "identity_provider_changed" if change else "identity_provider_added",
-            address=address_of(request),
-            **{name: str(form.cleaned_data[name]) for name in changed if name != "tenant"},
-        )
         try:
             read_configuration(provider.issuer)
         except (OAuth2Error, requests.RequestException, ValueError) as error:
             problem = _("Saved, but its discovery document cannot be used from here: %(error)s")
             self.message_user(request, problem % {"error": error}, messages.WARNING)
-
-    def delete_model(self, request: HttpRequest, provider: IdentityProvider) -> None:
-        record(
-            provider.tenant,
-            request.user,
-            "operator",
-            "identity_provider_removed",
-            address=address_of(request),
-            issuer=provider.issuer,
-        )
-        super().delete_model(request, provider)
-
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Removed one by one, each with its audit."""
-        return {}

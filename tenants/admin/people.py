@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-from allauth.socialaccount import admin as socialaccount_admin  # noqa: F401 — registers what is taken away below
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
@@ -11,8 +10,9 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from tenants.admin.audited import AuditedAdmin
 from tenants.models import Membership, Role, User
-from tenants.people import LAST_ADMINISTRATOR, is_last_administrator
+from tenants.people import LAST_ADMINISTRATOR, is_last_administrator, only_administrator_of
 
 
 class MembershipForm(forms.ModelForm):
@@ -46,7 +46,7 @@ class MembershipInline(admin.TabularInline):
 
 
 @admin.register(Membership)
-class MembershipAdmin(admin.ModelAdmin):
+class MembershipAdmin(AuditedAdmin):
     form = MembershipForm
     list_display = ["user", "tenant", "role", "machine_guids"]
     list_filter = ["role", "tenant"]
@@ -76,9 +76,18 @@ class UserForm(LowerCaseEmail, UserChangeForm):
         model = User
         fields = "__all__"  # noqa: DJ007 — the fieldsets below choose
 
+    def clean_is_active(self) -> bool:
+        """Who is switched off is no administrator any more, also not the last one."""
+        is_active = bool(self.cleaned_data["is_active"])
+        if not is_active and (tenants := only_administrator_of(self.instance)):
+            names = ", ".join(str(tenant) for tenant in tenants)
+            problem = _("The only administrator of %(names)s. Make another person one there first.")
+            raise forms.ValidationError(problem, params={"names": names})
+        return is_active
+
 
 @admin.register(User)
-class PersonAdmin(UserAdmin):
+class PersonAdmin(AuditedAdmin, UserAdmin):
     form = UserForm
     add_form = NewUserForm
     ordering = ["email"]
@@ -93,3 +102,7 @@ class PersonAdmin(UserAdmin):
     )
     add_fieldsets = ((None, {"fields": ["email", "name", "usable_password", "password1", "password2"]}),)
     readonly_fields = ["last_login", "date_joined"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """People are switched off: the audit and what they did keep their name."""
+        return False

@@ -39,6 +39,7 @@ PASSWORD = "a password for tests"
 @pytest.fixture
 def landscape(sunflower: Tenant, owner: User) -> None:
     """At least one row behind every page."""
+    Claim.across_tenants.create(tenant=sunflower, kind=Claim.Kind.MACHINE, value="vm-1")
     machine = machine_of(sunflower)
     now = machine.changed_at
     machine_of(None, "vm-unclaimed")
@@ -49,7 +50,6 @@ def landscape(sunflower: Tenant, owner: User) -> None:
     hypervisor = Hypervisor.objects.create(guid="host-1", name="host", is_manager=False)
     Cluster.objects.create(guid="cluster-1", uuid="c-1", name="cluster", hypervisor=hypervisor)
     Storage.objects.create(guid="storage-1", uuid="s-1", name="storage", hypervisor=hypervisor)
-    Claim.across_tenants.create(tenant=sunflower, kind=Claim.Kind.MACHINE, value="vm-1")
     Grant.across_tenants.create(tenant=sunflower, kind=Grant.Kind.DESTINATION, guid="store-1")
     Policy.objects.create(guid="policy-1", name="no rule", row_digest="")
     Schedule.objects.create(guid="schedule-1", name="in no rule", row_digest="", facts={"active": True})
@@ -207,7 +207,8 @@ def test_an_unclaimed_machine_is_claimed_with_one_click(pine: Tenant, operator: 
 def test_an_operator_says_that_so_many_machines_are_gone(operator: Client):
     UpstreamStatus.objects.update(inventory_refused_at=timezone.now(), inventory_refused_count=7)
     address = reverse("admin:vprotect_bridge_upstreamstatus_changelist")
-    operator.post(address, {"action": "accept_inventory", "_selected_action": [1]})
+    assert "lacked 7 machines" in operator.get(address).content.decode()
+    operator.post(address, {"decide": "accept-inventory"})
     assert UpstreamStatus.objects.get(pk=1).inventory_accepted_count == 7
     entry = AuditEntry.across_tenants.get(action="accept_inventory")
     assert (entry.tenant, entry.detail) == (None, {"machines": 7})

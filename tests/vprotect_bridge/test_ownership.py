@@ -30,21 +30,21 @@ def row(guid: str = "vm", **members: Any) -> VirtualMachine:
     ("members", "listings", "owner"),
     [
         # A GUID claim comes before everything.
-        ({"guid": "claimed", "tenantId": "value-two"}, {}, Owner(1, "claim")),
-        ({"guid": "claimed"}, {"value-two": {"claimed"}}, Owner(1, "claim")),
+        ({"guid": "claimed", "tenantId": "value-two"}, {}, Owner(1, "claim", "claimed")),
+        ({"guid": "claimed"}, {"value-two": {"claimed"}}, Owner(1, "claim", "claimed")),
         # Then what the row says of itself.
-        ({"tenantId": "value-two", "project": {"guid": "project-three"}}, {}, Owner(2, "tenant_id")),
-        ({"tenantId": "value-two"}, {"value-three": {"vm"}}, Owner(2, "tenant_id")),
+        ({"tenantId": "value-two", "project": {"guid": "project-three"}}, {}, Owner(2, "tenant_id", "value-two")),
+        ({"tenantId": "value-two"}, {"value-three": {"vm"}}, Owner(2, "tenant_id", "value-two")),
         # What it says decides also when nobody claims it.
         ({"tenantId": "value-nine", "project": {"guid": "project-three"}}, {}, NOBODY),
         ({"tenantId": "value-nine"}, {"value-two": {"vm"}}, NOBODY),
         # Then its project.
-        ({"project": {"guid": "project-three"}}, {"value-two": {"vm"}}, Owner(3, "project")),
-        ({"project": "project-three"}, {}, Owner(3, "project")),
+        ({"project": {"guid": "project-three"}}, {"value-two": {"vm"}}, Owner(3, "project", "value-three")),
+        ({"project": "project-three"}, {}, Owner(3, "project", "value-three")),
         ({"project": {"guid": "project-unclaimed"}}, {"value-two": {"vm"}}, NOBODY),
         # A listing tells only of a row that says nothing.
-        ({"project": {"guid": "project-without-uuid"}}, {"value-two": {"vm"}}, Owner(2, "listing")),
-        ({}, {"value-two": {"vm"}, "value-three": {"other"}}, Owner(2, "listing")),
+        ({"project": {"guid": "project-without-uuid"}}, {"value-two": {"vm"}}, Owner(2, "listing", "value-two")),
+        ({}, {"value-two": {"vm"}, "value-three": {"other"}}, Owner(2, "listing", "value-two")),
         ({}, {"value-two": {"other"}}, NOBODY),
         ({"tenantId": ""}, {}, NOBODY),
         # A machine GUID is no tenantId value and the other way round.
@@ -88,7 +88,7 @@ def test_nothing_is_asked_when_the_rows_say_it_all(api: VProtect, simulator: Sim
     claim(sunflower, AURORA)
     rows = [r for r in api.list_virtual_machines().items if r.tenant_id]
     before = len(simulator.control.ledger())
-    assert set(find_owners(api, rows, {}).values()) == {Owner(sunflower.pk, "tenant_id")}
+    assert set(find_owners(api, rows, {}).values()) == {Owner(sunflower.pk, "tenant_id", AURORA)}
     assert len(simulator.control.ledger()) == before
 
 
@@ -116,7 +116,7 @@ def test_overlapping_answers_are_not_believed(
     simulator.control.change_machine(BARE, {"_tenant_values": [AURORA, BOREALIS]})
     assert owners(api)[BARE] == NOBODY
     simulator.control.change_machine(BARE, {"_tenant_values": [AURORA]})
-    assert owners(api)[BARE] == Owner(sunflower.pk, "listing")
+    assert owners(api)[BARE] == Owner(sunflower.pk, "listing", AURORA)
 
 
 @pytest.mark.django_db
@@ -140,7 +140,7 @@ class TestWhileNobodyCanBeAsked:
     def test_a_known_machine_stays_its_owners(self, api: VProtect, sunflower: Tenant, pine: Tenant):
         claim(sunflower, AURORA)
         claim(pine, BOREALIS)
-        known = {APP: Owner(pine.pk, "project"), BARE: Owner(sunflower.pk, "listing")}
+        known = {APP: Owner(pine.pk, "project", BOREALIS), BARE: Owner(sunflower.pk, "listing", AURORA)}
         assert owners(api, known).items() >= known.items()
 
     def test_a_new_machine_is_nobodys(self, api: VProtect, simulator: SimulatorServer, sunflower: Tenant):
@@ -151,12 +151,12 @@ class TestWhileNobodyCanBeAsked:
     def test_what_needs_no_asking_is_decided(self, api: VProtect, sunflower: Tenant, pine: Tenant):
         claim(sunflower, AURORA)
         claim(pine, BARE, Claim.Kind.MACHINE)
-        found = owners(api, {BARE: Owner(sunflower.pk, "claim"), WEB: Owner(pine.pk, "tenant_id")})
-        assert (found[BARE], found[WEB]) == (Owner(pine.pk, "claim"), Owner(sunflower.pk, "tenant_id"))
+        found = owners(api, {BARE: Owner(sunflower.pk, "claim", BARE), WEB: Owner(pine.pk, "tenant_id", BOREALIS)})
+        assert (found[BARE], found[WEB]) == (Owner(pine.pk, "claim", BARE), Owner(sunflower.pk, "tenant_id", AURORA))
 
     def test_a_claim_taken_back_counts_at_once(self, api: VProtect, sunflower: Tenant, pine: Tenant):
         claim(sunflower, AURORA)
-        known = {BARE: Owner(sunflower.pk, "claim"), APP: Owner(pine.pk, "project")}
+        known = {BARE: Owner(sunflower.pk, "claim", BARE), APP: Owner(pine.pk, "project", BOREALIS)}
         found = owners(api, known)
         assert (found[BARE], found[APP]) == (NOBODY, NOBODY)
 
@@ -165,4 +165,4 @@ class TestWhileNobodyCanBeAsked:
 def test_a_server_without_projects_is_asked_by_listing(api: VProtect, simulator: SimulatorServer, pine: Tenant):
     claim(pine, BOREALIS)
     simulator.control.fault("status", status=404, path="/projects", times=0)
-    assert owners(api)[APP] == Owner(pine.pk, Machine.OwnedBy.LISTING)
+    assert owners(api)[APP] == Owner(pine.pk, Machine.OwnedBy.LISTING, BOREALIS)

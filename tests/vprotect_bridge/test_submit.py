@@ -246,6 +246,28 @@ def test_tenants_take_turns(upstream: Upstream, tenant: Tenant):
     assert [wish.pk for wish in order if wish] == [many[0].pk, single.pk, many[1].pk, many[2].pk]
 
 
+def test_no_more_run_at_once_than_the_operator_allows(upstream: Upstream, tenant: Tenant):
+    Tenant.objects.update(running_cap=2)
+    member = person(tenant, "member", Role.MEMBER)
+    wishes = [operation_on(machine_of(tenant, f"many-{n}"), created_by=member) for n in range(4)]
+    sent = [protocol.submit(upstream.api) for _ in range(4)]
+    assert [wish is not None for wish in sent] == [True, True, False, False]
+    Operation.across_tenants.filter(pk=wishes[0].pk).update(outcome="succeeded")
+    assert protocol.submit(upstream.api) == wishes[2] and upstream.exports == 3
+
+
+def test_who_waits_for_others_can_still_be_cancelled_or_end_in_time(upstream: Upstream, tenant: Tenant):
+    Tenant.objects.update(running_cap=1)
+    member = person(tenant, "member", Role.MEMBER)
+    running, late, unwanted = (operation_on(machine_of(tenant, f"vm-{n}"), created_by=member) for n in range(3))
+    assert protocol.submit(upstream.api) == running
+    Operation.across_tenants.filter(pk=late.pk).update(deadline_at=timezone.now())
+    Operation.across_tenants.filter(pk=unwanted.pk).update(cancel_wanted_at=timezone.now())
+    for _ in range(2):
+        protocol.submit(upstream.api)
+    assert (_now(late).submission, _now(unwanted).submission) == ("expired", "cancelled")
+
+
 def test_a_marker_lies_inside_the_window_that_was_chosen():
     start = timezone.now() + timedelta(hours=1)
     end = start + timedelta(hours=6)

@@ -17,7 +17,7 @@ from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.errors import BadCredentials, Rejected, UpstreamError
 from vprotect_bridge.client.types import Backup as UpstreamBackup
 from vprotect_bridge.client.types import Listing
-from vprotect_bridge.models import Backup, Destination, Machine, UpstreamStatus
+from vprotect_bridge.models import Backup, Destination, Machine, OwnerChange, UpstreamStatus
 from vprotect_bridge.sync import refresh_backups, refresh_details, sync_backups, sync_inventory
 from vprotect_simulator.landscape import PROJECT_UUIDS
 from vprotect_simulator.names import guid_of
@@ -251,6 +251,21 @@ def test_a_claim_taken_back_takes_the_machine_back(api: VProtect, sunflower: Ten
     Claim.across_tenants.all().delete()
     sync_inventory(api)
     assert machine(WEB).tenant is None
+
+
+def test_a_machine_that_changes_its_project_is_noted_for_the_operator(
+    api: VProtect, simulator: SimulatorServer, sunflower: Tenant, pine: Tenant
+):
+    claim(sunflower, AURORA)
+    claim(pine, BOREALIS)
+    sync_inventory(api)
+    assert not OwnerChange.objects.exists(), "to be given an owner is no change of one"
+    simulator.control.change_machine(WEB, {"tenantId": BOREALIS})
+    sync_inventory(api)
+    sync_inventory(api)
+    change = OwnerChange.objects.get()
+    assert (change.machine.guid, change.was, change.now) == (WEB, sunflower, pine)
+    assert machine(WEB).owner_value == BOREALIS
 
 
 def test_owners_stay_while_they_cannot_be_asked(api: VProtect, simulator: SimulatorServer, pine: Tenant):

@@ -1,3 +1,3 @@
 """The operator site: the mirror, operations and how vProtect is. Only decisions of operators change anything."""
 
-from vprotect_bridge.admin import connection, machines, mirror, operations, plans  # noqa: F401 — each registers its models
+from vprotect_bridge.admin import claims, connection, machines, mirror, operations, plans, tenants  # noqa: F401 — each registers its models

@@ -1,22 +1,31 @@
-"""Machines and whose they are."""
+"""Machines and whose they are, drift, and handing over history."""
+
+from __future__ import annotations
 
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenants.admin.read_only import ReadOnlyAdmin
+from tenants.audit import address_of
 from tenants.models import Claim, Tenant
+from vprotect_bridge import claims, drift
 from vprotect_bridge.admin.decisions import audit
-from vprotect_bridge.models import (
-    Machine,
-)
+from vprotect_bridge.hand_over import hand_over, history_by_owner
+from vprotect_bridge.models import Machine, OwnerChange
+
+FEW = 50
 
 
 class Ownership(admin.SimpleListFilter):
@@ -39,12 +48,21 @@ class ChooseTenant(ActionForm):
 @admin.register(Machine)
 class MachineAdmin(ReadOnlyAdmin, admin.ModelAdmin):
     list_display = ["name", "tenant", "owned_by", "platform", "protection", "present", "last_backup_at", "vanished_at"]
-    list_filter = [Ownership, "tenant", "platform", "protection", "present"]
+    list_filter = [Ownership, "platform", "protection", "present", "tenant"]
     list_select_related = ["tenant"]
-    search_fields = ["name", "guid", "uuid"]
+    search_fields = ["name", "guid", "uuid", "tenant__name", "project_name"]
     ordering = ["name", "guid"]
     action_form = ChooseTenant
     actions = ["claim"]
+    change_form_template = "operator/machine.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            path("drift/", view(self.drift), name="drift"),
+            path("<path:pk>/hand-over/", view(self.hand_over), name="hand-over"),
+            *super().get_urls(),
+        ]
 
     def has_claim_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("tenants.add_claim")
@@ -67,9 +85,83 @@ class MachineAdmin(ReadOnlyAdmin, admin.ModelAdmin):
         )
         if claim.tenant_id != tenant.pk:
             return False
-        # The history too is the first owner's, but a worker has to read it again for that.
-        Machine.across_tenants.filter(pk=machine.pk).update(
-            tenant=tenant, owned_by=Machine.OwnedBy.CLAIM, backups_wanted_at=timezone.now()
-        )
+        claims.give_machine(claim)
         audit(request, tenant, "claim_machine", machine)
         return True
+
+    def drift(self, request: HttpRequest) -> HttpResponse:
+        """What came apart, in one page: each kind with what puts it right."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method == "POST" and self.has_claim_permission(request):
+            self._settle(request)
+            return redirect("admin:drift")
+        restores = list(drift.restores_without_owner()[:FEW])
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Drift"),
+            "unclaimed": drift.unclaimed_machines()[:FEW],
+            "unclaimed_count": drift.unclaimed_machines().count(),
+            "claims": drift.claims_of_nothing()[:FEW],
+            "claim_count": drift.claims_of_nothing().count(),
+            "changes": drift.owner_changes()[:FEW],
+            "change_count": drift.owner_changes().count(),
+            "restores": [(restore, self._candidates(restore.request)) for restore in restores],
+            "restore_count": drift.restores_without_owner().count(),
+        }
+        return TemplateResponse(request, "operator/drift.html", context)
+
+    def _settle(self, request: HttpRequest) -> None:
+        pk = request.POST.get("settle", "")
+        change = OwnerChange.objects.filter(pk=int(pk), settled_at=None).first() if pk.isdecimal() else None
+        if change is not None:
+            OwnerChange.objects.filter(pk=change.pk).update(settled_at=timezone.now())
+            audit(request, None, "owner_change_settled", change.machine, change=str(change))
+
+    def _candidates(self, request: dict[str, Any]) -> QuerySet[Machine]:
+        """Nobody's machines of the name that was asked for; it is an operator who says that it is one of them."""
+        return drift.unclaimed_machines().filter(name=request.get("name") or "\x01")[:3]
+
+    def hand_over(self, request: HttpRequest, pk: str) -> HttpResponse:
+        if not self.has_claim_permission(request):
+            raise PermissionDenied
+        machine = get_object_or_404(Machine.across_tenants, pk=pk if pk.isdecimal() else 0)
+        form = HandOverForm(request.POST or None, rows=history_by_owner(machine), initial={"now": machine.tenant})
+        if request.method == "POST" and form.is_valid():
+            chosen = form.cleaned_data
+            count = hand_over(machine, chosen["was"], chosen["now"], by=request.user, address=address_of(request))
+            message = _("%(count)d restore points belong to %(tenant)s now.")
+            self.message_user(request, message % {"count": count, "tenant": chosen["now"]})
+            return redirect("admin:vprotect_bridge_machine_change", machine.pk)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Hand over history"),
+            "subtitle": machine.name,
+            "machine": machine,
+            "rows": history_by_owner(machine),
+            "form": form,
+        }
+        return TemplateResponse(request, "operator/hand_over.html", context)
+
+
+class HandOverForm(forms.Form):
+    """From whom (one of those who have some of it; "nobody" as well) to whom."""
+
+    was = forms.TypedChoiceField(label=_("Restore points of"))
+    now = forms.ModelChoiceField(Tenant.objects.filter(is_active=True), label=_("become those of"))
+    understood = forms.BooleanField(label=_("The new owner may restore what was in the machine then."))
+
+    def __init__(self, *args: Any, rows: list[dict[str, Any]], **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.fields["was"].choices = [  # type: ignore[attr-defined]
+            (str(row["tenant_id"] or 0), f"{row['tenant'] or _('nobody')} ({row['count']})") for row in rows
+        ]
+
+    def clean_was(self) -> Tenant | None:
+        return Tenant.objects.filter(pk=int(self.cleaned_data["was"])).first()
+
+    def clean(self) -> dict[str, Any]:
+        chosen = super().clean() or {}
+        if "was" in chosen and chosen.get("now") and chosen["was"] == chosen["now"]:
+            self.add_error("now", _("They are this tenant's already."))
+        return chosen

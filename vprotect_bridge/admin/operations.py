@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
 from django.db import transaction
 from django.db.models import QuerySet
@@ -13,6 +13,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenants.admin.read_only import ReadOnlyAdmin
+from tenants.models import Claim
+from vprotect_bridge import drift
 from vprotect_bridge.admin.decisions import audit
 from vprotect_bridge.models import (
     Operation,
@@ -28,7 +30,7 @@ class EventInline(ReadOnlyAdmin, admin.TabularInline):
 
 
 class NameTask(ActionForm):
-    task = forms.CharField(required=False, label=_("Task GUID:"))
+    task = forms.CharField(required=False, label=_("Task or machine GUID:"))
 
 
 @admin.register(Operation)
@@ -36,11 +38,14 @@ class OperationAdmin(ReadOnlyAdmin, admin.ModelAdmin):
     list_display = ["created_at", "tenant", "machine", "kind", "origin", "submission", "phase", "outcome", "progress"]
     list_filter = ["submission", "outcome", "kind", "origin", "tenant"]
     list_select_related = ["tenant", "machine"]
-    search_fields = ["id", "machine__name", "subject_guid", "task_guid", "correlation_id"]
+    search_fields = [
+        *("id", "machine__name", "subject_guid", "task_guid", "correlation_id"),
+        *("backup_guid", "restored_guid", "restore_job_guid", "created_by__email", "tenant__name"),
+    ]
     ordering = ["-created_at"]
     inlines = [EventInline]
     action_form = NameTask
-    actions = ["link", "send_again", "mark_not_sent"]
+    actions = ["link", "send_again", "mark_not_sent", "name_restored"]
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("vprotect_bridge.change_operation")
@@ -65,6 +70,23 @@ class OperationAdmin(ReadOnlyAdmin, admin.ModelAdmin):
         message = _("This was not started. You can ask for it again.")
         changes = {"outcome": Operation.Outcome.REFUSED, "user_message": message, "finished_at": timezone.now()}
         self._decide(request, queryset, Operation.Submission.REJECTED, **changes)
+
+    @admin.action(description=_("Restored: it became this machine"), permissions=["decide"])
+    @transaction.atomic
+    def name_restored(self, request: HttpRequest, queryset: QuerySet[Operation]) -> None:
+        """For a restore whose machine waits for an owner, one at a time; the machine has to be nobody's."""
+        waiting = drift.restores_without_owner().filter(pk__in=queryset.values("pk"))
+        guid = request.POST.get("task", "").strip()
+        machine = drift.unclaimed_machines().filter(guid=guid).first()
+        if waiting.count() != 1 or machine is None:
+            problem = _("Choose one restore that waits, and name the GUID of a machine that nobody owns.")
+            self.message_user(request, problem, messages.ERROR)
+            return
+        operation = waiting.get()
+        Claim.across_tenants.create(tenant=operation.tenant, kind=Claim.Kind.MACHINE, value=machine.guid)
+        Operation.across_tenants.filter(pk=operation.pk).update(restored_guid=machine.guid)
+        audit(request, operation.tenant, "claim_machine", machine, operation=str(operation.pk))
+        self.message_user(request, _("The machine belongs to %(tenant)s now.") % {"tenant": operation.tenant})
 
     def _decide(self, request: HttpRequest, queryset: QuerySet[Operation], to: str, **changes: Any) -> None:
         # One whose task is known is followed to its end by itself.

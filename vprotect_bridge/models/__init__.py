@@ -1,4 +1,13 @@
-from vprotect_bridge.models.mirror import Backup, Cluster, Destination, Hypervisor, Machine, Protection, Storage
+from vprotect_bridge.models.mirror import (
+    Backup,
+    Cluster,
+    Destination,
+    Hypervisor,
+    Machine,
+    OwnerChange,
+    Protection,
+    Storage,
+)
 from vprotect_bridge.models.operations import Operation, OperationEvent, Question
 from vprotect_bridge.models.plans import Plan, PlanChange, Policy, Schedule, Standing
 from vprotect_bridge.models.upstream import UpstreamSession, UpstreamStatus
@@ -11,6 +20,7 @@ __all__ = [
     "Machine",
     "Operation",
     "OperationEvent",
+    "OwnerChange",
     "Plan",
     "PlanChange",
     "Policy",

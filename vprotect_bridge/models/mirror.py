@@ -28,6 +28,7 @@ class Machine(models.Model):
     """A virtual machine of vProtect's inventory, also one that no longer exists (API reference, 5.1).
 
     Sizes are bytes, times aware UTC. `backup_up_to_date` None = vProtect knows no schedule for it.
+    `owner_value` is the value of the claim that made it somebody's.
     """
 
     class OwnedBy(models.TextChoices):
@@ -68,6 +69,7 @@ class Machine(models.Model):
     # Concluded by us.
     tenant = models.ForeignKey(Tenant, models.SET_NULL, null=True, related_name="machines")
     owned_by = models.CharField(max_length=10, choices=OwnedBy, blank=True)
+    owner_value = models.CharField(max_length=255, blank=True)
     protection = models.CharField(max_length=12, choices=Protection, default=Protection.UNKNOWN)
     last_success_at = models.DateTimeField(null=True)
     first_seen_at = models.DateTimeField()
@@ -104,6 +106,31 @@ class Machine(models.Model):
     @property
     def exists(self) -> bool:
         return self.present and self.vanished_at is None
+
+
+class OwnerChange(models.Model):
+    """A machine left its owner or its project. Nothing follows by itself; an operator looks at it and settles it.
+
+    `was` and `now`: owners, None = nobody; projects by name.
+    """
+
+    machine = models.ForeignKey(Machine, models.CASCADE, related_name="owner_changes")
+    was = models.ForeignKey(Tenant, models.CASCADE, null=True, related_name="+")
+    now = models.ForeignKey(Tenant, models.CASCADE, null=True, related_name="+")
+    was_project = models.TextField(blank=True)
+    now_project = models.TextField(blank=True)
+    at = models.DateTimeField(auto_now_add=True)
+    settled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-at"]
+        indexes = [
+            # Operators see what nobody has looked at yet.
+            models.Index(fields=["-at"], name="owner_change_open", condition=models.Q(settled_at__isnull=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.machine}: {self.was or '–'} → {self.now or '–'}"
 
 
 class Backup(models.Model):
