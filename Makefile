@@ -3,6 +3,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 FAULTS_TESTS := tests/faults tests/end_to_end/test_faults.py tests/end_to_end/test_fault_matrix.py tests/vprotect_bridge/test_plans.py
+ACCESS_TESTS := tests/access tests/tenants/test_second_wall.py tests/tenants/test_database_access.py tests/portal/test_single_sign_on.py
 # A throwaway environment for checks that read the production settings but serve nobody.
 CHECK_ENVIRONMENT := PORTAL_PROCESS=migrations SECRET_KEY=only-for-checks-$$(head -c 32 /dev/urandom | base64 | tr -d '/+=') \
 	DATABASE_URL=postgres://nobody@localhost/nowhere REDIS_URL=redis://localhost:1/0 PORTAL_URL=https://portal.example
@@ -40,6 +41,10 @@ faults: .venv/ready ## try every single fault: killed anywhere, answered anyhow,
 .PHONY: faults-all
 faults-all: .venv/ready ## try all pairs of faults as well (an hour or so)
 	FAULTS=all $(BIN)/python -m pytest -n 2 -qq $(FAULTS_TESTS)
+
+.PHONY: access
+access: .venv/ready ## try every route, role, foreign id and attack, with each wall alone
+	$(BIN)/python -m pytest -n 2 -qq -p tests.access.ledger $(ACCESS_TESTS)
 
 .PHONY: lint
 lint: .venv/ready ## check style, types, imports, migrations and production settings

@@ -26,7 +26,7 @@ from tenants.single_sign_on import ask_for_single_sign_on, provider_key_of
 from tenants.wall import lower_wall
 
 SEEN_TO = timedelta(minutes=5)
-TENANT_ADDRESS = re.compile(r"^/t/(?P<slug>[^/]*)/")
+TENANT_ADDRESS = re.compile(r"^/t/(?P<slug>[-a-zA-Z0-9_]+)/")
 
 
 class TenantRequest(HttpRequest):

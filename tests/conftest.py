@@ -76,9 +76,11 @@ def as_web(db: None) -> Iterator[Callable[[User | None], Client]]:
 class WebClient(Client):
     """A browser whose requests run as the role of web."""
 
-    role = "portal_web"
+    role: str | None = "portal_web"
 
     def request(self, **request: Any) -> Any:
+        if self.role is None:
+            return super().request(**request)
         with connection.cursor() as cursor:
             cursor.execute(f"SET ROLE {self.role}")
             try:

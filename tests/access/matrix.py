@@ -1,6 +1,6 @@
 """Who gets what at every address: URL name → method → person → status.
 
-A route that is not here fails `test_access.py`; a new one enters with its own expectations.
+A route that is not here fails `test_matrix.py`; a new one enters with its own expectations.
 """
 
 from __future__ import annotations

@@ -1,135 +1,24 @@
-"""The access matrix, walked as the role of web: every route, every method, every person."""
+"""Roles and limits inside one tenant, and ids that are not one's own."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from allauth.mfa.models import Authenticator
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver, reverse
-from django.utils import timezone
+from django.urls import reverse
 
-from tenants.models import Grant, IdentityProvider, Invitation, Membership, Role, Tenant, User
-from tests.access_matrix import MATRIX, PEOPLE
+from tenants.models import Grant, Membership, Role, Tenant, User
+from tests.access.conftest import Cast
 from tests.conftest import machine_of, operation_on, person
 from vprotect_bridge.models import Backup, Destination, Machine, Operation, Plan, PlanChange, Question
 
 pytestmark = pytest.mark.django_db
 
 Browser = Callable[[User | None], Client]
-
-
-@pytest.fixture
-def cast(sunflower: Tenant, pine: Tenant) -> dict[str, User | None]:
-    people: dict[str, User | None] = {role: person(sunflower, role, role) for role in Role.values}
-    people["anonymous"] = None
-    people["stranger"] = person(pine, "stranger", Role.ADMIN)
-    removed = person(sunflower, "removed", Role.ADMIN)
-    Membership.objects.filter(user=removed).delete()
-    people["removed"] = removed
-    people["staff"] = User.objects.create_superuser("staff@operator.example", "a password for tests")
-    return people
-
-
-@pytest.fixture
-def machine(sunflower: Tenant) -> Machine:
-    Destination.objects.create(guid="store-1", name="Store")
-    Grant.across_tenants.create(tenant=sunflower, kind=Grant.Kind.DESTINATION, guid="store-1")
-    return machine_of(sunflower)
-
-
-@pytest.fixture
-def addresses(sunflower: Tenant, machine: Machine) -> dict[str, str]:
-    other = machine_of(sunflower, "vm-2")
-    operation = operation_on(other, client_key=uuid4())
-    question = Question.across_tenants.create(
-        tenant=sunflower, machine=machine, kind=Question.Kind.USABLE_DESTINATIONS, answer={"guids": []}
-    )
-    Question.across_tenants.update(answered_at=question.asked_at)
-    now = timezone.now()
-    cast_member = Membership.objects.get(user=person(sunflower, "colleague", Role.VIEWER))
-    somebody = User.objects.create_user("somebody@pine.example", "a password for tests")
-    theirs = Authenticator.objects.create(user=somebody, type=Authenticator.Type.WEBAUTHN, data={})
-    invitation = Invitation.across_tenants.create(
-        tenant=sunflower, email="new@sunflower.example", role=Role.VIEWER, token_hash="h", expires_at=now
-    )
-    provider = IdentityProvider(tenant=sunflower, slug="sun", issuer="https://localhost:1", client_id="portal")
-    provider.client_secret = "a secret for tests"
-    provider.save()
-    plan = Plan.across_tenants.create(
-        tenant=sunflower, is_made_here=True, name="Nightly", policy_guid="p-1", is_editable=True, held_at=now
-    )
-    PlanChange.across_tenants.create(tenant=sunflower, plan=plan, kind=PlanChange.Kind.EDIT)
-    arguments: dict[str, dict[str, Any]] = {
-        **{
-            name: {"plan_id": plan.pk}
-            for name in ("plan", "plan-poll", "plan-edit", "plan-switch", "plan-delete", "plan-decide")
-        },
-        **{name: {"member_id": cast_member.pk} for name in ("member-edit", "member-remove")},
-        "invitation-revoke": {"invitation_id": invitation.pk},
-        "account_confirm_email": {"key": "unknown"},
-        "mfa_remove_webauthn": {"pk": theirs.pk},
-        "mfa_edit_webauthn": {"pk": theirs.pk},
-        **{name: {"slug": "sun"} for name in MATRIX if name.startswith("single-sign-on-")},
-        "invitation-open": {"token": "unknown"},
-        "question": {"question_id": question.pk},
-        "operation": {"operation_id": operation.pk},
-        "operation-poll": {"operation_id": operation.pk},
-        "operation-cancel": {"operation_id": operation.pk},
-        "account_reset_password_from_key": {"uidb36": "1", "key": "unknown"},
-    }
-    for name in ("machine", "machine-history", "backup-create", "restore-create"):
-        arguments[name] = {"guid": machine.guid}
-    for name in _names_below_a_tenant():
-        arguments.setdefault(name, {})["tenant"] = "sunflower"
-    return {name: reverse(name, kwargs=arguments.get(name, {})) for name in MATRIX}
-
-
-def _routes(patterns: list[Any], prefix: str = "") -> Iterator[tuple[str, str | None]]:
-    for entry in patterns:
-        here = prefix + str(entry.pattern)
-        if isinstance(entry, URLResolver):
-            yield from _routes(entry.url_patterns, here)
-        elif isinstance(entry, URLPattern):
-            yield here, entry.name
-
-
-def _names_below_a_tenant() -> list[str]:
-    return [
-        name for route, name in _routes(get_resolver().url_patterns) if name and route.startswith("t/<slug:tenant>/")
-    ]
-
-
-def test_every_route_is_in_the_matrix():
-    assert {name for _route, name in _routes(get_resolver().url_patterns)} == set(MATRIX)
-
-
-@pytest.mark.parametrize("name", MATRIX)
-@pytest.mark.parametrize("who", PEOPLE)
-def test_everybody_gets_what_is_theirs(
-    name: str, who: str, cast: dict[str, User | None], addresses: dict[str, str], as_web: Browser
-):
-    for method, expected in MATRIX[name].items():
-        answer = as_web(cast[who]).generic(method, addresses[name])
-        assert answer.status_code == expected[who], f"{who}: {method} {addresses[name]}"
-        is_open = name.startswith(("account_", "invitation", "single-sign-on"))
-        if answer.status_code == 302 and who == "anonymous" and not is_open:
-            assert answer["Location"].startswith("/accounts/login/")
-
-
-@pytest.mark.parametrize("name", [name for name in MATRIX if name in _names_below_a_tenant()])
-def test_where_a_second_factor_is_asked_for_no_route_opens_without_one(
-    name: str, sunflower: Tenant, cast: dict[str, User | None], addresses: dict[str, str], as_web: Browser
-):
-    Tenant.objects.filter(pk=sunflower.pk).update(second_factor_required=True)
-    for method in ("GET", "POST", "HEAD", "DELETE"):
-        for headers in ({}, {"HX-Request": "true"}):
-            answer = as_web(cast["admin"]).generic(method, addresses[name], headers=headers)
-            assert answer.status_code == 302 and answer["Location"].startswith("/accounts/second-factor/?next=")
 
 
 # ── Ids that are not one's own ───────────────────────────────────────────────
@@ -141,7 +30,7 @@ GUIDS = ["vm-9", "unknown", "VM-1", "vm-1%20", "vm-1%00", "..%2Ftasks", "a" * 65
 @pytest.mark.parametrize("page", ["", "history", "backup/", "restore/"])
 @pytest.mark.parametrize("guid", GUIDS)
 def test_foreign_unknown_and_malformed_machines_look_alike(
-    guid: str, page: str, cast: dict[str, User | None], machine: Machine, pine: Tenant, as_web: Browser
+    guid: str, page: str, cast: Cast, machine: Machine, pine: Tenant, as_web: Browser
 ):
     machine_of(pine, "vm-9")
     browser = as_web(cast["admin"])
@@ -152,9 +41,7 @@ def test_foreign_unknown_and_malformed_machines_look_alike(
     assert re.sub(token, "", answer.content.decode()) == re.sub(token, "", unknown.content.decode())
 
 
-def test_a_foreign_operation_and_question_are_not_there(
-    cast: dict[str, User | None], machine: Machine, pine: Tenant, as_web: Browser
-):
+def test_a_foreign_operation_and_question_are_not_there(cast: Cast, machine: Machine, pine: Tenant, as_web: Browser):
     foreign = machine_of(pine, "vm-9")
     operation = operation_on(foreign)
     question = Question.across_tenants.create(tenant=pine, machine=foreign, kind=Question.Kind.USABLE_DESTINATIONS)
@@ -168,7 +55,7 @@ def test_a_foreign_operation_and_question_are_not_there(
 
 
 @pytest.mark.parametrize("page", ["", "edit/", "delete/", "poll"])
-def test_a_foreign_plan_is_not_there(page: str, cast: dict[str, User | None], pine: Tenant, as_web: Browser):
+def test_a_foreign_plan_is_not_there(page: str, cast: Cast, pine: Tenant, as_web: Browser):
     theirs = Plan.across_tenants.create(tenant=pine, is_made_here=True, name="Theirs", is_editable=True)
     browser = as_web(cast["admin"])
     assert browser.get(f"/t/sunflower/plans/{theirs.pk}/{page}").status_code == 404
@@ -178,7 +65,7 @@ def test_a_foreign_plan_is_not_there(page: str, cast: dict[str, User | None], pi
 
 
 def test_a_plan_takes_no_foreign_machine_and_no_foreign_destination(
-    cast: dict[str, User | None], machine: Machine, pine: Tenant, as_web: Browser
+    cast: Cast, machine: Machine, pine: Tenant, as_web: Browser
 ):
     machine_of(pine, "vm-9")
     Destination.objects.create(guid="store-9", name="Theirs")
@@ -200,9 +87,7 @@ def plan_form() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("role", ["viewer", "member", "restorer"])
-def test_only_an_administrator_changes_plans(
-    role: str, cast: dict[str, User | None], machine: Machine, as_web: Browser
-):
+def test_only_an_administrator_changes_plans(role: str, cast: Cast, machine: Machine, as_web: Browser):
     browser = as_web(cast[role])
     assert browser.post("/t/sunflower/plans/new/", {**plan_form(), "confirmed": "yes"}).status_code == 403
     assert "New plan" not in browser.get("/t/sunflower/plans/").content.decode()
@@ -226,9 +111,7 @@ def test_an_administrator_of_some_machines_changes_no_plans(sunflower: Tenant, m
         assert browser.post(f"/t/sunflower/plans/{seen.pk}/{action}").status_code == 403
 
 
-def test_a_foreign_destination_is_refused(
-    cast: dict[str, User | None], machine: Machine, pine: Tenant, as_web: Browser
-):
+def test_a_foreign_destination_is_refused(cast: Cast, machine: Machine, pine: Tenant, as_web: Browser):
     Destination.objects.create(guid="store-9", name="Theirs")
     Grant.across_tenants.create(tenant=pine, kind=Grant.Kind.DESTINATION, guid="store-9")
     form = {"backup_type": "FULL", "window_end": "2999-01-01T00:00", "priority": "5", "client_key": str(uuid4())}
@@ -281,9 +164,7 @@ def test_a_restore_does_not_name_a_machine_outside_the_limits(limited: User, mac
     assert "/machines/vm-1/" in browser.get(address).content.decode()
 
 
-def test_history_of_the_former_owner_is_not_shown(
-    cast: dict[str, User | None], machine: Machine, pine: Tenant, as_web: Browser
-):
+def test_history_of_the_former_owner_is_not_shown(cast: Cast, machine: Machine, pine: Tenant, as_web: Browser):
     Backup.across_tenants.create(
         guid="old",
         tenant=pine,

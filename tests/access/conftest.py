@@ -1,0 +1,164 @@
+"""Whom the walls stand between, what each address needs, and the walls one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from allauth.mfa.models import Authenticator
+from django.db import transaction
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+from django_scopes import scopes_disabled
+
+from tenants import middleware
+from tenants.models import Grant, IdentityProvider, Invitation, Membership, Role, Tenant, User
+from tests.access.matrix import MATRIX
+from tests.conftest import WebClient, machine_of, operation_on, person
+from vprotect_bridge.models import (
+    Backup,
+    Cluster,
+    Destination,
+    Hypervisor,
+    Machine,
+    Plan,
+    PlanChange,
+    Question,
+    Storage,
+)
+
+Cast = dict[str, User | None]
+
+
+@pytest.fixture
+def cast(sunflower: Tenant, pine: Tenant) -> Cast:
+    people: Cast = {role: person(sunflower, role, role) for role in Role.values}
+    people["anonymous"] = None
+    people["stranger"] = person(pine, "stranger", Role.ADMIN)
+    removed = person(sunflower, "removed", Role.ADMIN)
+    Membership.objects.filter(user=removed).delete()
+    people["removed"] = removed
+    people["staff"] = User.objects.create_superuser("staff@operator.example", "a password for tests")
+    return people
+
+
+@pytest.fixture(params=["both walls", "the first alone", "the second alone"])
+def wall(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The first alone: as a superuser, for whom row-level security does nothing. The second: nothing is scoped."""
+    if request.param == "the first alone":
+        monkeypatch.setattr(WebClient, "role", None)
+    elif request.param == "the second alone":
+        monkeypatch.setattr(middleware, "scope", lambda **of: scopes_disabled())
+    return str(request.param)
+
+
+@pytest.fixture
+def machine(sunflower: Tenant) -> Machine:
+    Destination.objects.create(guid="store-1", name="Store")
+    Grant.across_tenants.create(tenant=sunflower, kind=Grant.Kind.DESTINATION, guid="store-1")
+    return machine_of(sunflower)
+
+
+def ids_of(tenant: Tenant, machine: Machine, other: Machine) -> dict[str, Any]:
+    """One of each kind of thing that an address names, the tenant's, by the name of its part of the address."""
+    operation = operation_on(other, client_key=uuid4())
+    question = Question.across_tenants.create(
+        tenant=tenant, machine=machine, kind=Question.Kind.USABLE_DESTINATIONS, answer={"guids": []}
+    )
+    Question.across_tenants.filter(pk=question.pk).update(answered_at=question.asked_at)
+    now = timezone.now()
+    colleague = Membership.objects.get(user=person(tenant, "colleague", Role.VIEWER))
+    invitation = Invitation.across_tenants.create(
+        tenant=tenant, email="new@x.example", role=Role.VIEWER, token_hash=f"hash {tenant.pk}", expires_at=now
+    )
+    plan = Plan.across_tenants.create(
+        tenant=tenant,
+        is_made_here=True,
+        name="Nightly",
+        policy_guid=f"p-{tenant.pk}",
+        is_editable=True,
+        held_at=now,
+    )
+    PlanChange.across_tenants.create(tenant=tenant, plan=plan, kind=PlanChange.Kind.EDIT)
+    return {
+        "guid": machine.guid,
+        "operation_id": operation.pk,
+        "question_id": question.pk,
+        "member_id": colleague.pk,
+        "invitation_id": invitation.pk,
+        "plan_id": plan.pk,
+    }
+
+
+@pytest.fixture
+def addresses(sunflower: Tenant, machine: Machine) -> dict[str, str]:
+    """By the name of the route."""
+    ids = ids_of(sunflower, machine, machine_of(sunflower, "vm-2"))
+    somebody = User.objects.create_user("somebody@pine.example", "a password for tests")
+    theirs = Authenticator.objects.create(user=somebody, type=Authenticator.Type.WEBAUTHN, data={})
+    provider = IdentityProvider(tenant=sunflower, slug="sun", issuer="https://localhost:1", client_id="portal")
+    provider.client_secret = "a secret for tests"
+    provider.save()
+    others = {
+        "tenant": "sunflower",
+        "pk": theirs.pk,
+        "slug": "sun",
+        "token": "unknown",
+        "key": "unknown",
+        "uidb36": "1",
+    }
+    return {name: reverse(name, kwargs=arguments_of(name, ids | others)) for name in MATRIX}
+
+
+@pytest.fixture
+def places(sunflower: Tenant, pine: Tenant, machine: Machine) -> None:
+    """Somewhere to back up and to restore to, for each: Sunflower's end in -1, Pine's in -9."""
+    Machine.across_tenants.update(platform="RHV")
+    for tenant, end, owner in ((sunflower, 1, machine), (pine, 9, machine_of(pine, "vm-9"))):
+        host = Hypervisor.objects.create(guid=f"host-{end}", name="host", platform="RHV", is_manager=True)
+        Cluster.objects.create(guid=f"cluster-{end}", uuid=f"c-{end}", name=f"Cluster {end}", hypervisor=host)
+        Storage.objects.create(
+            guid=f"storage-{end}", uuid=f"s-{end}", name="Fast", hypervisor=host, cluster_guids=[f"cluster-{end}"]
+        )
+        Destination.objects.get_or_create(guid=f"store-{end}", defaults={"name": f"Store {end}"})
+        Backup.across_tenants.create(
+            guid=f"backup-{end}", machine=owner, tenant=tenant, status="SUCCESS", type="FULL", sort_at=timezone.now()
+        )
+        kinds = {"hypervisor": "host", "cluster": "cluster", "storage": "storage", "destination": "store"}
+        for kind, word in kinds.items():
+            Grant.across_tenants.get_or_create(tenant=tenant, kind=kind, guid=f"{word}-{end}")
+        Grant.across_tenants.create(tenant=tenant, kind="data_center", name=f"DC-{end}")
+
+
+def arguments_of(name: str, values: dict[str, Any]) -> dict[str, Any]:
+    return {part: values[part] for part in parts_of(name)}
+
+
+def parts_of(name: str) -> list[str]:
+    """What an address of this route names: "tenant", "guid" …"""
+    ((_template, parts),) = get_resolver().reverse_dict.getlist(name)[0][0]
+    return list(parts)
+
+
+def routes(patterns: list[Any] | None = None, prefix: str = "") -> Iterator[tuple[str, str | None]]:
+    """Every route of the site: its pattern and its name."""
+    for entry in get_resolver().url_patterns if patterns is None else patterns:
+        here = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            yield from routes(entry.url_patterns, here)
+        elif isinstance(entry, URLPattern):
+            yield here, entry.name
+
+
+def names_below_a_tenant() -> list[str]:
+    return [name for route, name in routes() if name and route.startswith("t/<slug:tenant>/")]
+
+
+def asked(browser: Any, method: str, address: str, *args: Any, **headers: str) -> Any:
+    """The answer; what it did is undone, so that the next question finds things as they were."""
+    with transaction.atomic():
+        answer = browser.generic(method, address, *args, headers=headers)
+        transaction.set_rollback(True)
+    return answer

@@ -1,0 +1,123 @@
+"""The second wall on every table: whatever web asks the database for, nothing of another tenant comes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import DatabaseError, connection, transaction
+from django.db.models import Model
+
+from tenants.database_roles import declared_access
+from tenants.models import AuditEntry, Claim, IdentityProvider, Tenant
+from tests.access.conftest import ids_of
+from tests.conftest import AsRole, machine_of
+from vprotect_bridge.models import Backup, Machine, OperationEvent, OwnerChange
+
+pytestmark = pytest.mark.django_db
+
+MODELS = {model._meta.db_table: model for model in apps.get_models()}
+# Said here once more, so that a right given by mistake is not taken for one that was meant.
+READABLE = {
+    *("tenants_tenant", "tenants_membership", "tenants_invitation", "tenants_identityprovider", "tenants_grant"),
+    *("tenants_auditentry", "vprotect_bridge_machine", "vprotect_bridge_backup", "vprotect_bridge_operation"),
+    *("vprotect_bridge_plan", "vprotect_bridge_planchange", "vprotect_bridge_question"),
+    *("vprotect_bridge_destination", "vprotect_bridge_hypervisor", "vprotect_bridge_cluster"),
+    "vprotect_bridge_storage",
+}
+OF_NO_TENANT = {
+    *("tenants_user", "django_content_type", "django_migrations", "django_session", "portal_cache"),
+    *("account_emailaddress", "account_emailconfirmation", "mfa_authenticator", "usersessions_usersession"),
+    *("socialaccount_socialaccount", "vprotect_bridge_upstreamstatus"),
+}
+NOT_FOR_WEB = sorted(set(declared_access()) - READABLE - OF_NO_TENANT)
+OWNED = sorted(table for table, model in MODELS.items() if hasattr(model, "tenant_id"))
+
+
+@pytest.fixture
+def both(sunflower: Tenant, pine: Tenant, places: None, machine: Machine) -> None:
+    """At least one row of each kind for each tenant."""
+    for tenant in (sunflower, pine):
+        ids = ids_of(tenant, machine_of(tenant, f"{tenant.slug}-1"), machine_of(tenant, f"{tenant.slug}-2"))
+        OperationEvent.across_tenants.create(tenant=tenant, operation_id=ids["operation_id"], moved_to="pending")
+        AuditEntry.across_tenants.create(tenant=tenant, actor_name="x", action="backup", outcome="accepted")
+        Claim.across_tenants.create(tenant=tenant, kind=Claim.Kind.MACHINE, value=tenant.slug)
+        provider = IdentityProvider(tenant=tenant, slug=tenant.slug, issuer="https://localhost:1", client_id="portal")
+        provider.client_secret = "a secret for tests"
+        provider.save()
+    OwnerChange.objects.create(machine=Machine.across_tenants.first(), was=sunflower, now=pine)
+
+
+def rows_of(table: str) -> set[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(f'SELECT row_to_json(t)::text FROM "{table}" t')  # noqa: S608 — names of our own tables
+        return {row for (row,) in cursor.fetchall()}
+
+
+@pytest.mark.parametrize("table", sorted(READABLE))
+def test_web_sees_its_tenants_rows_and_no_others(
+    table: str, both: None, sunflower: Tenant, pine: Tenant, as_role: AsRole
+):
+    everything = rows_of(table)
+    seen = {}
+    for tenant in (sunflower, pine):
+        with as_role("portal_web", tenant):
+            seen[tenant] = rows_of(table)
+    assert seen[sunflower] and seen[pine], "a wall before nothing proves nothing"
+    assert not seen[sunflower] & seen[pine] and seen[sunflower] | seen[pine] <= everything
+
+
+@pytest.mark.parametrize("table", sorted(READABLE))
+def test_web_sees_nothing_while_no_tenant_is_set(table: str, both: None, as_role: AsRole):
+    with as_role("portal_web"):
+        assert rows_of(table) == set()
+
+
+@pytest.mark.parametrize("table", NOT_FOR_WEB)
+def test_what_web_has_no_right_to_it_does_not_read(table: str, both: None, as_role: AsRole):
+    with pytest.raises(DatabaseError, match="permission denied"), as_role("portal_web"):
+        rows_of(table)
+
+
+@pytest.mark.parametrize("table", OWNED)
+def test_web_moves_no_row_to_or_from_another_tenant(
+    table: str, both: None, sunflower: Tenant, pine: Tenant, as_role: AsRole
+):
+    """Neither by changing a row nor by making one; a right that it has not at all is refused as well."""
+    model: Any = MODELS[table]
+    theirs = model._base_manager.filter(tenant=pine).first()
+    refused = "row-level security|permission denied|append-only"
+    with as_role("portal_web", sunflower):
+        for change in (update, delete):
+            assert unable(change, model, theirs, sunflower)
+    with pytest.raises(DatabaseError, match=refused), as_role("portal_web", sunflower):
+        theirs.pk = None
+        theirs._state.adding = True
+        theirs.save(force_insert=True)
+
+
+def update(model: Any, row: Model, tenant: Tenant) -> int:
+    return int(model._base_manager.filter(pk=row.pk).update(tenant=tenant))
+
+
+def delete(model: Any, row: Model, tenant: Tenant) -> int:
+    rows = model._base_manager.filter(pk=row.pk)
+    return int(rows._raw_delete(rows.db))
+
+
+def unable(change: Any, model: Any, row: Model, tenant: Tenant) -> bool:
+    try:
+        with transaction.atomic():
+            return change(model, row, tenant) == 0
+    except DatabaseError:
+        return True
+
+
+def test_backups_of_a_machine_are_seen_by_who_owned_it_then(sunflower: Tenant, pine: Tenant, as_role: AsRole):
+    machine = machine_of(pine)
+    Backup.across_tenants.create(
+        guid="then", machine=machine, tenant=sunflower, status="SUCCESS", sort_at="2026-01-01T00:00Z"
+    )
+    with as_role("portal_web", pine):
+        assert not Backup.across_tenants.exists()
