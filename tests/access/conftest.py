@@ -97,7 +97,7 @@ def addresses(sunflower: Tenant, machine: Machine) -> dict[str, str]:
     """By the name of the route."""
     ids = ids_of(sunflower, machine, machine_of(sunflower, "vm-2"))
     somebody = User.objects.create_user("somebody@pine.example", "a password for tests")
-    theirs = Authenticator.objects.create(user=somebody, type=Authenticator.Type.WEBAUTHN, data={})
+    theirs = Authenticator.objects.create(user=somebody, type=Authenticator.Type.WEBAUTHN, data={"name": "Key"})
     provider = IdentityProvider(tenant=sunflower, slug="sun", issuer="https://localhost:1", client_id="portal")
     provider.client_secret = "a secret for tests"
     provider.save()
