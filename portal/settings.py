@@ -127,7 +127,12 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none" if PROCESS == "operator" else "mandatory"
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 900
 ACCOUNT_SESSION_REMEMBER = False
-ACCOUNT_RATE_LIMITS = {"open_invitation": "20/m/ip", "single_sign_on": "30/m/ip"}
+# Beside django-allauth's own; `tenants.accounts` says what is counted of failed logins.
+ACCOUNT_RATE_LIMITS = {
+    "open_invitation": "20/m/ip",
+    "single_sign_on": "30/m/ip",
+    "login_failed_anywhere": "60/h/key",
+}
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 SOCIALACCOUNT_ADAPTER = "tenants.openid_connect.SingleSignOnAdapter"
