@@ -4,6 +4,7 @@ import logging
 import socket
 import struct
 import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from vprotect_bridge.client.errors import (
     Rejected,
     TooManyRequests,
     Unauthorized,
+    UpstreamError,
 )
 from vprotect_bridge.client.transport import MemorySessionStore, Transport, login_pause
 
@@ -194,6 +196,19 @@ def test_the_password_is_in_no_log_and_no_repr(
     transport.get("/tasks")
     assert "canary-password" not in caplog.text + repr(transport)
     assert "JSESSIONID" not in caplog.text
+
+
+@pytest.mark.parametrize("status", ["400 E", "401 E", "403 E", "500 E", "200 OK"])
+@pytest.mark.parametrize("body", [b'{"message": "canary-password"}', b"canary-password", b""])
+def test_a_server_that_repeats_the_password_is_not_quoted(
+    status: str, body: bytes, server: ScriptedServer, transport: Transport, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.DEBUG)
+    server.login_answer = b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status.encode(), len(body), body)
+    with pytest.raises(UpstreamError) as caught:
+        transport.get("/tasks")
+    told = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + caplog.text
+    assert "canary-password" not in told
 
 
 @pytest.mark.parametrize(
