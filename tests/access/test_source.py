@@ -1,0 +1,98 @@
+"""Faults that others made, looked for in our own source: one that cannot be written needs not be found."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+ROOT = Path(settings.BASE_DIR)
+PRODUCT = [
+    path
+    for package in ("portal", "tenants", "vprotect_bridge")
+    for path in sorted((ROOT / package).rglob("*.py"))
+    if "migrations" not in path.parts
+]
+WEB = [path for path in PRODUCT if path.is_relative_to(ROOT / "portal") and "management" not in path.parts]
+# Where statements are written by hand, each with access tests of its own.
+STATEMENTS = {
+    *("tenants/wall.py", "tenants/checks.py", "tenants/database_roles.py", "vprotect_bridge/connection.py"),
+    *("vprotect_bridge/operation_session.py", "vprotect_bridge/protection.py", "vprotect_bridge/submit.py"),
+}
+# Calls out of the process: to vProtect, and to what customers name.
+CALLERS = {"vprotect_bridge/client/transport.py", "tenants/outbound.py"}
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def calls(path: Path) -> list[tuple[str, ast.Call]]:
+    tree = ast.parse(path.read_text())
+    return [(ast.unparse(node.func), node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+@pytest.mark.parametrize("path", PRODUCT, ids=name_of)
+def test_nothing_is_executed_trusted_or_left_unchecked(path: Path):
+    forbidden = re.compile(
+        r"(^|\.)(eval|exec|mark_safe|SafeString|csrf_exempt|pickle\.loads?|yaml\.load|marshal\.loads?|os\.system"
+        r"|subprocess\.\w+|extra|RawSQL|format_html_join)$"
+    )
+    for name, call in calls(path):
+        assert not forbidden.search(name) or name == "logger.extra", f"{name_of(path)}:{call.lineno} {name}"
+        for keyword in call.keywords:
+            is_off = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+            assert not (keyword.arg == "verify" and is_off), f"{name_of(path)}:{call.lineno} verify=False"
+            assert not (keyword.arg == "shell" and not is_off), f"{name_of(path)}:{call.lineno} shell"
+    assert "_create_unverified_context" not in path.read_text() and "CERT_NONE" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", PRODUCT, ids=name_of)
+def test_calls_out_are_made_in_two_places(path: Path):
+    if name_of(path) in CALLERS:
+        return
+    out = re.compile(
+        r"^(requests|httpx|urllib\.request|http\.client|socket|aiohttp)\.(get|post|put|request|Session|urlopen|create_connection|HTTPS?Connection)$"
+    )
+    assert not [name for name, _call in calls(path) if out.match(name)]
+
+
+@pytest.mark.parametrize("path", PRODUCT, ids=name_of)
+def test_statements_are_written_in_few_places_and_never_put_together_from_values(path: Path):
+    for name, call in calls(path):
+        if not name.endswith((".execute", ".executemany", "session.query", "_tell")) or not call.args:
+            continue
+        assert name_of(path) in STATEMENTS, f"{name_of(path)}:{call.lineno}"
+        statement = call.args[0]
+        is_put_together = isinstance(statement, ast.JoinedStr | ast.BinOp) and "%" in ast.unparse(statement)
+        assert not isinstance(statement, ast.JoinedStr) and not is_put_together, f"{name_of(path)}:{call.lineno}"
+
+
+@pytest.mark.parametrize("path", WEB, ids=name_of)
+def test_web_asks_for_rows_in_a_scope(path: Path):
+    """`across_tenants` is for workers and operators. Nobody needs to think of a filter that cannot be forgotten."""
+    assert "across_tenants" not in path.read_text() and "scopes_disabled" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", WEB, ids=name_of)
+def test_web_knows_neither_the_client_nor_its_password(path: Path):
+    text = path.read_text()
+    assert "vprotect_bridge.client" not in text and "vprotect_bridge.connection" not in text
+    assert "VPROTECT_PASSWORD" not in text or path.name == "settings.py"
+
+
+def test_no_filter_of_vprotects_is_trusted_alone():
+    """The peer asks for `?tenantid=` and believes the answer; ours is believed after a control (`ownership.py`)."""
+    asking = [path for path in PRODUCT if "tenantid=" in path.read_text()]
+    assert {name_of(path) for path in asking} <= {"vprotect_bridge/ownership.py", "vprotect_bridge/client/api.py"}
+    assert "believable(listings, control)" in (ROOT / "vprotect_bridge/ownership.py").read_text()
+
+
+def test_an_address_upstream_is_built_from_checked_parts():
+    """The peer cuts a path at its first "api"; ours is made of templates whose parts pass one function."""
+    api = (ROOT / "vprotect_bridge/client/api.py").read_text()
+    for part in re.findall(r'f"/[^"]*\{([^}]+)\}', api):
+        assert re.match(r"checked\(", part), part
