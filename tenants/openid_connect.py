@@ -93,7 +93,16 @@ class TenantOpenIDConnect(OpenIDConnectOAuth2Adapter):
     def get_access_token_data(self, request: HttpRequest, app: Any, client: Any, pkce_code_verifier: Any = None) -> Any:
         digest = hashlib.sha256(pkce_code_verifier.encode()).digest()
         self._nonce = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-        return super().get_access_token_data(request, app, client, pkce_code_verifier)
+        try:
+            return super().get_access_token_data(request, app, client, pkce_code_verifier)
+        except (KeyError, TypeError, ValueError) as error:
+            raise OAuth2Error("the token endpoint answers nonsense") from error
+
+    def parse_token(self, data: Any) -> SocialToken:
+        """Of no use to us beyond this sign-in, and so without its lifetime."""
+        if not isinstance(data, dict) or not isinstance(data.get("access_token"), str):
+            raise OAuth2Error("the token endpoint gives no token")
+        return SocialToken(token=data["access_token"])
 
     def complete_login(self, request: HttpRequest, app: SocialApp, token: SocialToken, **kwargs: Any) -> SocialLogin:
         """The token came from the issuer itself over TLS, which stands for its signature (OpenID Connect, 3.1.3.7)."""
@@ -107,7 +116,7 @@ class TenantOpenIDConnect(OpenIDConnectOAuth2Adapter):
         claims = self._decode_id_token(app, id_token)
         if claims.get("nonce") != self._nonce:
             raise OAuth2Error("the id_token answers another sign-in")
-        wanted = {"email", self._provider.identity_provider.groups_claim}
+        wanted = {"email", self._provider.identity_provider.groups_claim} - {""}
         if wanted - set(claims) and "userinfo_endpoint" in self.openid_config:
             told = self._fetch_user_info(token.token)
             if not isinstance(told, dict) or told.get("sub") != claims.get("sub"):

@@ -21,7 +21,7 @@ CLIENT_ID, CLIENT_SECRET = "portal", "the portal's secret there"
 
 
 class FakeIdentityProvider:
-    """`configuration`, `lies` (claims put into every token), `userinfo` and `redirects` are for tests to change."""
+    """`configuration`, `lies` (claims put into every token), `userinfo`, `somebody` are for tests to change."""
 
     def __init__(self, folder: Path):
         provider = self
@@ -53,8 +53,10 @@ class FakeIdentityProvider:
             "jwks_uri": f"{self.issuer}/keys",
         }
         self.lies: dict[str, Any] = {}
+        self.somebody: dict[str, Any] = {}
         self.userinfo: dict[str, Any] = {}
         self.asked: list[str] = []
+        self.token_answer: Any = None
         self._codes: dict[str, tuple[dict[str, str], dict[str, Any]]] = {}
 
     def sign_in(self, address: str, **claims: Any) -> str:
@@ -71,8 +73,18 @@ class FakeIdentityProvider:
 
     def _get(self, handler: BaseHTTPRequestHandler) -> None:
         self.asked.append(handler.path)
+        if handler.path.startswith("/authorize?"):
+            return self._send_back(handler)
         is_configuration = handler.path == "/.well-known/openid-configuration"
         _answer(handler, 200, self.configuration if is_configuration else self.userinfo)
+
+    def _send_back(self, handler: BaseHTTPRequestHandler) -> None:
+        """A browser came: whoever `somebody` says signs in at once."""
+        back = parse_qs(urlsplit(handler.path).query)["redirect_uri"][0]
+        handler.send_response(302)
+        handler.send_header("Location", f"{back}?{self.sign_in(handler.path, **self.somebody)}")
+        handler.end_headers()
+        return None
 
     def _token(self, handler: BaseHTTPRequestHandler) -> None:
         self.asked.append(handler.path)
@@ -89,12 +101,14 @@ class FakeIdentityProvider:
             return _answer(handler, 400, {"error": "invalid_grant"})
         now = int(time.time())
         frame = {"iss": self.issuer, "aud": CLIENT_ID, "iat": now, "exp": now + 60, "nonce": asked["nonce"]}
+        if self.token_answer is not None:
+            return _answer(handler, 200, self.token_answer)
         id_token = jwt.encode({**frame, **claims, **self.lies}, "a key of the provider, which TLS stands for")
         return _answer(handler, 200, {"access_token": "a", "token_type": "Bearer", "id_token": id_token})
 
 
-def _answer(handler: BaseHTTPRequestHandler, status: int, body: dict[str, Any]) -> None:
-    content = json.dumps(body).encode()
+def _answer(handler: BaseHTTPRequestHandler, status: int, body: Any) -> None:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
     handler.send_response(status)
     handler.send_header("Content-Type", "application/json")
     handler.send_header("Content-Length", str(len(content)))

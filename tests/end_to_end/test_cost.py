@@ -106,10 +106,10 @@ def test_the_password_is_in_no_log_no_table_no_message_and_no_page(stack: Stack,
 
 def test_messages_carry_nothing(stack: Stack, member: Person):
     """Valkey writes down each command that it got: no machine, person or operation is named in any of them."""
-    operation = member.back_up(guid_of("vm/shop-db-01"))
+    operation = member.back_up(guid_of("vm/kasse-köln"))
     sent = everything_sent(stack)
     assert "vprotect_bridge.tasks.submit" in sent, "the bell was rung at all"
-    for word in (operation, guid_of("vm/shop-db-01"), "aurora", ".example", "JSESSIONID"):
+    for word in (operation, guid_of("vm/kasse-köln"), "aurora", ".example", "JSESSIONID"):
         assert word not in sent, word
 
 

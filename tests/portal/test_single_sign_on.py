@@ -349,6 +349,27 @@ def test_a_provider_that_is_not_what_was_agreed_is_not_gone_to(
     assert answer.status_code == 502 and "not what was agreed" in said(answer)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *([], {}, None, "token", b"<html>", b"", b"\xff\xfe", {"access_token": 7}, {"access_token": "a"}),
+        *({"access_token": "a", "id_token": 7}, {"access_token": "a", "id_token": "a.b.c"}),
+        {"access_token": "a", "id_token": "", "expires_in": "soon"},
+    ],
+)
+def test_an_odd_answer_for_a_token_signs_nobody_in(answer: Any, provider: IdentityProvider, idp: FakeIdentityProvider):
+    idp.token_answer = answer if answer is not None else b"null"
+    assert sign_in(idp, ROSE).answer.status_code == 403
+
+
+@pytest.mark.parametrize("configuration", [[], "no", 7, {}])
+def test_an_odd_discovery_document_leads_nowhere(
+    configuration: Any, provider: IdentityProvider, idp: FakeIdentityProvider
+):
+    idp.configuration = configuration
+    assert WebClient().post("/accounts/sso/sunflower/").status_code == 502
+
+
 def test_an_answer_without_its_question_signs_nobody_in(provider: IdentityProvider, idp: FakeIdentityProvider):
     query = idp.sign_in(leads_to(WebClient().post("/accounts/sso/sunflower/")), **ROSE)
     victim = WebClient()
