@@ -4,8 +4,6 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import requests
-from allauth.socialaccount import admin as socialaccount_admin  # noqa: F401 — registers what is taken away below
-from allauth.socialaccount.models import SocialApp, SocialToken
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from django import forms
 from django.conf import settings
@@ -19,9 +17,6 @@ from django.utils.translation import gettext_lazy as _
 from tenants.admin.audited import AuditedAdmin
 from tenants.models import IdentityProvider, Role
 from tenants.openid_connect import read_configuration
-
-# Of django-allauth's own: identity providers belong to tenants, and no token is kept.
-admin.site.unregister([SocialApp, SocialToken])
 
 
 class GroupsField(SimpleArrayField):

@@ -31,6 +31,8 @@ def test_everybody_gets_what_is_theirs(name: str, wall: str, cast: Cast, address
                 answer = asked(browser, method, addresses[name], **headers)
                 goes_to_login = answer.get("Location", "/accounts/login/").startswith("/accounts/login/")
                 is_right = who != "anonymous" or name.startswith(OPEN) or goes_to_login
+                policy = answer["Content-Security-Policy"]
+                is_right &= "default-src 'none'" in policy and "script-src 'self'" in policy and "unsafe" not in policy
                 if answer.status_code != expected[who] or not is_right:
                     wrong.append(f"{who}: {method} {addresses[name]} {headers} → {answer.status_code}")
     assert not wrong, wall

@@ -72,5 +72,6 @@ def test_the_operator_site_is_not_on_the_tenants_address(who: str, cast: Cast, a
 
 
 def sent_away(answer: Any) -> bool:
+    assert "default-src 'none'" in answer["Content-Security-Policy"]
     goes_to_login = answer.status_code == 302 and answer["Location"].startswith(("/login/", "/accounts/login/"))
     return goes_to_login or answer.status_code in {403, 404, 405}

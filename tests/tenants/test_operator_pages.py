@@ -10,12 +10,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.db import DatabaseError, connection
 from django.test import Client
 from django.utils import timezone
 
 from tenants.models import AuditEntry, Claim, Grant, Invitation, Membership, Tenant, User
-from tests.conftest import AsRole, machine_of, operation_on, person
+from tests.conftest import AsRole, WebClient, machine_of, operation_on, person
 from vprotect_bridge.models import (
     Backup,
     Machine,
@@ -370,6 +373,36 @@ def test_what_an_operator_changes_is_audited_with_its_values(sunflower: Tenant, 
     assert entry.tenant == sunflower and entry.role == "operator"
     assert entry.detail["changed"]["priority_cap"] == "80" and entry.detail["changed"]["running_cap"] == "3"
     assert entry.detail["changed"]["grants-0"]["guid"] == "s-1"
+
+
+def test_a_lost_second_factor_is_taken_away_and_its_secret_not_shown(owner: User, operator: Client):
+    lost = Authenticator.objects.create(user=owner, type="totp", data={"secret": "canary"})
+    address = f"/mfa/authenticator/{lost.pk}"
+    assert "canary" not in said(operator.get(f"{address}/change/"))
+    assert operator.post(f"{address}/change/", {"data": "{}"}).status_code == 403
+    operator.post(f"{address}/delete/", {"post": "yes"})
+    assert not Authenticator.objects.exists()
+    assert AuditEntry.across_tenants.get(action="authenticator_removed").actor_name == "operator@provider.example"
+
+
+def test_a_session_that_an_operator_ends_is_over(owner: User, operator: Client, settings: Any):
+    settings.ROOT_URLCONF = "portal.urls"
+    browser = WebClient()
+    browser.post("/accounts/login/", {"login": owner.email, "password": "a password for tests"})
+    assert browser.get("/t/sunflower/machines/").status_code == 200
+    settings.ROOT_URLCONF = "portal.operator_urls"
+    operator.post(f"/usersessions/usersession/{UserSession.objects.get(user=owner).pk}/delete/", {"post": "yes"})
+    settings.ROOT_URLCONF = "portal.urls"
+    assert browser.get("/t/sunflower/machines/").status_code == 302
+
+
+def test_an_address_is_confirmed_and_never_changed(owner: User, operator: Client):
+    EmailAddress.objects.update(verified=False)
+    own = EmailAddress.objects.get(user=owner)
+    operator.post(f"/account/emailaddress/{own.pk}/change/", {"verified": "on", "email": "thief@x.example"})
+    own.refresh_from_db()
+    assert own.verified and own.email == owner.email
+    assert AuditEntry.across_tenants.filter(action="email_address_changed").exists()
 
 
 def test_a_password_is_not_audited(owner: User, operator: Client):
