@@ -18,7 +18,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from vprotect_simulator import landscape
-from vprotect_simulator.calls import Account, Api, Call, Reply
+from vprotect_simulator.api import Account, Api
+from vprotect_simulator.calls import Call, Reply
 from vprotect_simulator.certificates import server_context
 from vprotect_simulator.control import Control
 from vprotect_simulator.control_calls import answer_control
@@ -278,6 +279,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _rendered(reply: Reply, raw: bytes | None = None, kind: str = "application/json", *, skew_ms: int = 0) -> bytes:
+    if raw is None:
+        raw = reply.content
     body = raw if raw is not None else b"" if reply.data is None else json.dumps(reply.data).encode()
     moment = formatdate(time.time() + skew_ms / 1000, usegmt=True)
     headers = {"Date": moment, "Content-Type": kind, "Content-Length": str(len(body)), **reply.headers}

@@ -1,0 +1,26 @@
+"""Restore jobs (API reference, 9)."""
+
+from __future__ import annotations
+
+from vprotect_simulator.calls import Call, Filters, Reply, Route, filtered, found, guid_in, listed
+from vprotect_simulator.engine import Refused
+from vprotect_simulator.names import to_wire
+from vprotect_simulator.state import State
+
+FILTERS: Filters = {"protected-entity": guid_in("protectedEntity")}
+
+
+def list_restore_jobs(state: State, call: Call) -> Reply:
+    if not state.settings.has_restore_jobs:
+        raise Refused(404, "Not found")
+    return listed(state, call, filtered(state, call, state.restore_jobs.values(), FILTERS))
+
+
+def get_restore_job(state: State, call: Call, guid: str) -> Reply:
+    return Reply(200, to_wire(found(state.restore_jobs, guid)))
+
+
+ROUTES = (
+    Route("GET", "/restore-jobs", list_restore_jobs),
+    Route("GET", "/restore-jobs/{guid}", get_restore_job),
+)
