@@ -111,7 +111,7 @@ def test_the_window_is_in_vprotects_time_the_deadline_in_ours(hours: int, browse
         ("priority", "high", "Enter a whole number."),
         ("window_end", "", "This field is required."),
         ("window_end", "tomorrow", "Enter a date and a time."),
-        ("window_end", local(datetime.now(UTC) + timedelta(minutes=5)), "15 minutes long at least"),
+        ("window_end", local(datetime.now(UTC) + timedelta(minutes=14)), "15 minutes long at least"),
         ("window_end", local(datetime.now(UTC) - timedelta(hours=5)), "must end after it starts"),
         ("window_end", local(datetime.now(UTC) + timedelta(days=9)), "7 days long at most"),
         ("window_start", local(datetime.now(UTC) - timedelta(hours=1)), "This time has passed"),
