@@ -17,6 +17,7 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 from django_scopes import scope
 
 from tenants.models import Membership, Tenant
@@ -30,7 +31,8 @@ TENANT_ADDRESS = re.compile(r"^/t/(?P<slug>[-a-zA-Z0-9_]+)/")
 
 
 class TenantRequest(HttpRequest):
-    """A request below /t/<tenant>/, after the middleware let it in. `memberships`: in all of the person's tenants."""
+    """A request below /t/<tenant>/, after the middleware let it in. `memberships`: in all of the person's tenants, for
+    pages that offer to switch; a poll never asks for them."""
 
     tenant: Tenant
     membership: Membership
@@ -56,16 +58,16 @@ class TenantMiddleware:
 
     def _inside(self, request: HttpRequest, slug: str) -> HttpResponse:
         provider_key = provider_key_of(request)
-        lower_wall(request.user, slug, provider_key)
-        memberships = memberships_of(request.user, provider_key)
-        membership = next((one for one in memberships if one.tenant.slug == slug), None)
+        membership = lower_wall(request.user, slug, provider_key)
         if membership is None:
             return self.get_response(request)
         provider = identity_provider(membership.tenant)
         if provider and provider.only_single_sign_on and not provider_key:
             return ask_for_single_sign_on(request, provider)
         request.tenant, request.membership = membership.tenant, membership  # type: ignore[attr-defined]
-        request.memberships = memberships  # type: ignore[attr-defined]
+        request.memberships = SimpleLazyObject(  # type: ignore[attr-defined]
+            lambda: memberships_of(request.user, provider_key)
+        )
         if membership.tenant.second_factor_required and not has_shown_second_factor(request):
             if not provider_key:
                 return ask_for_second_factor(request)

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 
 from django import template
 from django.contrib.humanize.templatetags.humanize import naturaltime
+from django.template import Context
 from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from portal import plan_words, words
+from portal import plan_words, polls, words
 from portal.words import Chip
 from vprotect_bridge.models import Backup, Machine, Operation, Plan, PlanChange
 from vprotect_bridge.plan_wishes import WantedSchedule
@@ -101,6 +102,13 @@ def failure_reason(backup: Backup) -> str:
 @register.filter
 def sentence(operation: Operation) -> str:
     return str(words.operation_sentence(operation))
+
+
+@register.simple_tag(takes_context=True)
+def seen(context: Context, *operations: Operation) -> str:
+    """The word by which a poll names what is shown of them (`portal.polls`)."""
+    upstream = context.get("upstream")
+    return polls.word_for(polls.shown(operations, upstream.unreachable_since if upstream else None))
 
 
 @register.filter

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from portal import access, words
+from portal import access, polls, words
 from tenants.audit import address_of
 from tenants.middleware import TenantRequest
 from tenants.models import Membership, Role
@@ -78,9 +78,9 @@ def operation_detail(request: TenantRequest, tenant: str, operation_id: UUID) ->
 @never_cache
 def operation_poll(request: TenantRequest, tenant: str, operation_id: UUID) -> HttpResponse:
     """The live part alone; 204 while nothing is new. A finished one comes without the call to ask again."""
+    if unchanged := polls.nothing_new(request, access.operation_shown(request, operation_id)):
+        return unchanged
     operation = access.operation_for(request, operation_id)
-    if request.GET.get("version") == str(operation.version):
-        return HttpResponse(status=204)
     response = render(request, "portal/partials/operation.html", operation_context(operation, request.membership))
     if operation.is_finished:
         response["HX-Trigger"] = "operation-finished"
@@ -99,7 +99,7 @@ def operation_cancel(request: TenantRequest, tenant: str, operation_id: UUID) ->
 
 
 def operation_context(operation: Operation, membership: Membership) -> dict[str, Any]:
-    """What the live part shows, on its own page and on the machine's."""
+    """What the live part shows, wherever it is."""
     asked_type = operation.request.get("backup_type", "")
     return {
         "operation": operation,

@@ -157,7 +157,7 @@ def test_a_restore_does_not_name_a_machine_outside_the_limits(limited: User, mac
     operation = operation_on(own, restored_guid=machine.guid, **fields)
     browser = as_web(limited)
     address = f"/t/sunflower/operations/{operation.pk}/"
-    for end in ("", "poll?version=0"):
+    for end in ("", "poll?seen=0"):
         page = browser.get(address + end).content.decode()
         assert "machine vm-1" not in page and "/machines/vm-1/" not in page, end
     Membership.objects.filter(user=limited).update(machine_guids=["vm-2", "vm-1"])

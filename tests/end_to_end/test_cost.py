@@ -39,7 +39,7 @@ def test_fifty_watchers_cost_vprotect_what_one_does(stack: Stack, member: Person
     def watch(_number: int) -> int:
         polls = 0
         while time.monotonic() < ends:
-            answer = member.get(f"/t/aurora-books/operations/{watched}/poll?version=0")
+            answer = member.get(f"/t/aurora-books/operations/{watched}/poll?seen=0")
             polls += answer.status_code == 200
             time.sleep(0.5)
         return polls

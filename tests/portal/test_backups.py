@@ -285,19 +285,30 @@ def test_waiting_for_vprotect_says_until_when(browser: Client, machine: Machine)
     assert "Your wish is kept and starts by itself" in words(browser.get(f"/t/sunflower/operations/{operation.pk}/"))
 
 
-def test_an_unchanged_poll_costs_five_queries_and_no_text(browser: Client, machine: Machine):
+def poll_of(answer: Any) -> str:
+    """The call by which the live part asks again."""
+    return str(BeautifulSoup(answer.content, "html.parser").select_one(".operation")["hx-get"])
+
+
+def test_an_unchanged_poll_costs_four_queries_and_no_text(browser: Client, machine: Machine):
     operation = operation_on(machine)
-    poll = f"/t/sunflower/operations/{operation.pk}/poll?version="
+    poll = poll_of(browser.get(f"/t/sunflower/operations/{operation.pk}/"))
     with counted() as statements:
-        answer = browser.get(f"{poll}{operation.version}", headers={"HX-Request": "true"})
+        answer = browser.get(poll, headers={"HX-Request": "true"})
     assert (answer.status_code, answer.content) == (204, b"")
-    assert len(statements) <= 5, "\n".join(statements)
+    assert len(statements) <= 4, "\n".join(statements)
+
+
+def test_that_vprotect_is_away_is_news_for_who_watches(browser: Client, machine: Machine):
+    operation = operation_on(machine)
+    poll = poll_of(browser.get(f"/t/sunflower/operations/{operation.pk}/"))
+    UpstreamStatus.objects.update(unreachable_since=timezone.now())
+    assert "Your wish is kept" in words(browser.get(poll))
 
 
 def test_a_poll_brings_what_is_new_and_ends_with_the_operation(browser: Client, machine: Machine):
     operation = operation_on(machine, submission="accepted")
-    page = BeautifulSoup(browser.get(f"/t/sunflower/operations/{operation.pk}/").content, "html.parser")
-    poll = page.select_one(".operation")["hx-get"]
+    poll = poll_of(browser.get(f"/t/sunflower/operations/{operation.pk}/"))
     Operation.across_tenants.update(phase="exporting", progress=40)
     moved = browser.get(poll)
     assert moved.status_code == 200 and "40 %" in words(moved)
@@ -311,7 +322,7 @@ def test_the_first_load_and_the_poll_are_the_same_fragment(browser: Client, mach
     operation = operation_on(machine)
     page, fragment = (
         BeautifulSoup(browser.get(f"/t/sunflower/operations/{operation.pk}/{end}").content, "html.parser")
-        for end in ("", "poll?version=0")
+        for end in ("", "poll?seen=0")
     )
     assert str(page.select_one(".operation")) == str(fragment.select_one(".operation"))
 
@@ -360,9 +371,9 @@ def test_only_who_may_restore_cancels_a_restore(browser: Client, machine: Machin
 
 def test_a_wish_to_cancel_is_news_for_who_watches(browser: Client, machine: Machine):
     operation = operation_on(machine)
+    poll = poll_of(browser.get(f"/t/sunflower/operations/{operation.pk}/"))
     browser.post(f"/t/sunflower/operations/{operation.pk}/cancel/")
-    answer = browser.get(f"/t/sunflower/operations/{operation.pk}/poll?version={operation.version}")
-    assert "Cancelling" in words(answer)
+    assert "Cancelling" in words(browser.get(poll))
 
 
 def test_activity_is_paged_newest_first(browser: Client, tenant: Tenant):
