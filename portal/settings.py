@@ -33,7 +33,7 @@ INSTALLED_APPS = [
     "portal",
     "vprotect_bridge",
     "tenants",
-    "django.contrib.admin",
+    "portal.apps.OperatorSiteConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -193,6 +193,8 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_TZ = True
+# How dates look on the operator site; the portal's own pages choose for themselves.
+FORMAT_MODULE_PATH = "portal.formats"
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]

@@ -1,6 +1,5 @@
 """What people decided."""
 
-from allauth.socialaccount import admin as socialaccount_admin  # noqa: F401 — registers what is taken away below
 from django.contrib import admin
 
 from tenants.admin.read_only import ReadOnlyAdmin
@@ -12,6 +11,6 @@ class AuditEntryAdmin(ReadOnlyAdmin, admin.ModelAdmin):
     list_display = ["at", "tenant", "actor_name", "role", "action", "machine_name", "outcome"]
     list_filter = ["tenant", "action", "outcome"]
     list_select_related = ["tenant"]
-    search_fields = ["actor_name", "machine_name", "machine_guid", "correlation_id"]
+    search_fields = ["actor_name", "machine_name", "machine_guid", "correlation_id", "detail"]
     date_hierarchy = "at"
     ordering = ["-at"]

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from allauth.socialaccount import admin as socialaccount_admin  # noqa: F401 — registers what is taken away below
 from django.db.models import Model
 from django.http import HttpRequest
 

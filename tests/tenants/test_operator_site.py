@@ -126,6 +126,71 @@ def test_each_search_runs(search: type, operator: Client):
     assert operator.get(reverse(name), {"q": "sun"}).status_code == 200
 
 
+# ── The search over everything ───────────────────────────────────────────────
+
+
+def searched(operator: Client, text: str) -> dict[str, list[str]]:
+    """What is found, by kind."""
+    answer = operator.get(reverse("admin:search"), {"q": text})
+    assert answer.status_code == 200 and _is_under_the_policy(answer.content.decode())
+    return {found.title: [name for _address, name, _apart in found.rows] for found in answer.context["found"]}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("id", "01a21200-0000-7000-8000-000000000001"), ("task_guid", "t-4711"), ("backup_guid", "b-4711")),
+        *(("correlation_id", "c0ffee" * 5), ("restored_guid", "vm-4711"), ("restore_job_guid", "j-4711")),
+    ],
+)
+def test_an_operation_is_found_by_whatever_names_it(field: str, value: str, operator: Client):
+    OperationEvent.across_tenants.all().delete()
+    Operation.across_tenants.update(**{field: value})
+    assert searched(operator, f" {value.upper()}\n")["Operations"] == ["Backup of machine vm-1"]
+
+
+def test_machines_people_and_decisions_are_found(operator: Client, sunflower: Tenant, owner: User):
+    Machine.across_tenants.filter(guid="vm-1").update(uuid="5c0ffee5-0000")
+    detail = {"email": "invited@sunflower.example"}
+    entry = {"tenant": sunflower, "actor_name": owner.email, "action": "member_invited", "outcome": "accepted"}
+    AuditEntry.across_tenants.create(**entry, detail=detail, correlation_id="c0ffee" * 5)
+    for text in ("machine vm-1", "vm-1", "5C0FFEE5"):
+        assert "machine vm-1" in searched(operator, text)["Machines"], text
+    assert set(searched(operator, owner.email)) >= {"Tenants", "Users", "Audit entries"}
+    for text in ("c0ffee" * 5, "invited@sunflower.example"):
+        assert len(searched(operator, text)["Audit entries"]) == 1
+
+
+@pytest.mark.parametrize("text", ["", " ", "\x00", "nothing of that name", "%", "'; --", "x" * 5000])
+def test_an_odd_search_finds_nothing(text: str, operator: Client):
+    assert searched(operator, text) == {}
+
+
+def test_a_search_shows_few_and_leads_to_all(operator: Client, sunflower: Tenant):
+    for number in range(7):
+        Claim.across_tenants.create(tenant=sunflower, kind=Claim.Kind.MACHINE, value=f"web-{number}")
+    answer = operator.get(reverse("admin:search"), {"q": "web-"})
+    (found,) = [found for found in answer.context["found"] if found.title == "Claims"]
+    assert len(found.rows) == 5 and len(operator.get(found.all_of_them).context["cl"].result_list) == 7
+
+
+def test_a_search_shows_only_what_may_be_opened(operator: Client):
+    User.objects.update(is_superuser=False)
+    assert searched(operator, "vm-1") == {}
+
+
+def test_the_front_page_names_every_list_once(operator: Client):
+    page = operator.get(reverse("admin:index"))
+    lists = [model["admin_url"] for section in page.context["app_list"] for model in section["models"]]
+    assert sorted(lists) == sorted(reverse(page) for page in _pages())
+    assert [section["name"] for section in page.context["app_list"]] == [
+        "Customers",
+        "Backups",
+        "vProtect",
+        "Signing in",
+    ]
+
+
 def test_the_session_of_the_service_account_is_not_shown():
     assert UpstreamSession not in admin.site._registry
 
