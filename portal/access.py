@@ -19,7 +19,7 @@ from django.shortcuts import get_object_or_404
 from portal import polls
 from tenants.middleware import TenantRequest
 from tenants.models import Grant, Invitation, Membership, Role
-from vprotect_bridge.models import Destination, Machine, Operation, Plan, Question
+from vprotect_bridge.models import Destination, Machine, Operation, Plan, Protection, Question
 
 View = Callable[..., HttpResponse]
 
@@ -66,6 +66,11 @@ def visible_machines(membership: Membership) -> QuerySet[Machine]:
     """The tenant's machines, or those of them to which the membership is limited."""
     machines = Machine.objects.all()
     return machines if membership.machine_guids is None else machines.filter(guid__in=membership.machine_guids)
+
+
+def listed_machines(membership: Membership) -> QuerySet[Machine]:
+    """Those that a person can still do something with: without what is deleted and has no restore point left."""
+    return visible_machines(membership).exclude(protection=Protection.GONE)
 
 
 def visible_operations(membership: Membership) -> QuerySet[Operation]:

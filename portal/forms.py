@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -24,28 +25,35 @@ class MachineFilter(forms.Form):
     """The list's address. Anything odd in it falls back, so that a shared link always opens."""
 
     class Sort(TextChoices):
-        NAME = "name", _("Name")
+        NAME = "name", _("Name, A to Z")
+        NAME_DOWN = "-name", _("Name, Z to A")
         STATUS = "status", _("Status, worst first")
-        LAST_BACKUP = "last", _("Last backup, newest first")
-        OLDEST_BACKUP = "oldest", _("Last backup, oldest first")
-        SIZE = "size", _("Size, largest first")
+        STATUS_DOWN = "-status", _("Status, best first")
+        LAST_BACKUP_DOWN = "-last", _("Last backup, newest first")
+        LAST_BACKUP = "last", _("Last backup, oldest first")
+        SIZE_DOWN = "-size", _("Size, largest first")
+        SIZE = "size", _("Size, smallest first")
 
-    q = forms.CharField(max_length=100, required=False, label=_("Search by name"))
-    status = forms.ChoiceField(choices=[("", _("All")), *Protection.choices], required=False)
+    class Presence(TextChoices):
+        HERE = "here", _("Still there")
+        GONE = "gone", _("Deleted")
+
+    q = forms.CharField(max_length=100, required=False, label=_("Search by name, project or id"))
+    status = forms.ChoiceField(choices=Protection.choices, required=False, label=_("Status"))
+    plan = forms.RegexField(r"^(none|[0-9a-f-]{36})$", required=False, label=_("Plan"))
+    platform = forms.RegexField(r"^[A-Za-z0-9_-]{1,40}$", required=False, label=_("Platform"))
+    presence = forms.ChoiceField(choices=Presence.choices, required=False, label=_("There or deleted"))
     sort = forms.ChoiceField(choices=Sort.choices, required=False, label=_("Sort by"))
     page = forms.IntegerField(min_value=1, max_value=1_000_000, required=False)
 
-    @property
-    def chosen(self) -> dict[str, Any]:
-        """q, status, sort, page; what is not valid is as if it were not there."""
-        self.is_valid()
-        given = self.cleaned_data
-        return {
-            "q": given.get("q") or "",
-            "status": given.get("status") or "",
-            "sort": given.get("sort") or self.Sort.NAME,
-            "page": given.get("page") or 1,
-        }
+    def clean_plan(self) -> str:
+        plan: str = self.cleaned_data["plan"]
+        if plan and plan != "none":
+            try:
+                UUID(plan)
+            except ValueError as error:
+                raise ValidationError("") from error
+        return plan
 
 
 class LocalDateTimeInput(forms.DateTimeInput):

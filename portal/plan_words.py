@@ -8,6 +8,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from portal.machine_list import PlanInList
 from portal.words import Chip, Text
 from vprotect_bridge.models import Plan, PlanChange, Standing
 from vprotect_bridge.plan_times import MONTHS, OCCURRENCES, WEEKDAYS
@@ -80,7 +81,7 @@ def change_chip(change: PlanChange) -> Chip:
     return CHANGE.get(PlanChange.State(change.state), IN_WORK)
 
 
-def plan_name(plan: Plan) -> Text:
+def plan_name(plan: Plan | PlanInList) -> Text:
     """One that others share has no name of its own for this tenant."""
     return plan.name or gettext_lazy("Your provider's plan")
 

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from portal import plan_words, polls, words
+from portal.machine_list import PlanInList
 from portal.words import Chip
 from vprotect_bridge.models import Backup, Machine, Operation, Plan, PlanChange
 from vprotect_bridge.plan_wishes import WantedSchedule
@@ -117,7 +118,7 @@ def title(operation: Operation) -> str:
 
 
 @register.filter
-def plan_name(plan: Plan) -> words.Text:
+def plan_name(plan: Plan | PlanInList) -> words.Text:
     return plan_words.plan_name(plan)
 
 

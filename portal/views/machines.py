@@ -2,51 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
-from django.db.models import Case, Count, F, IntegerField, Prefetch, Q, QuerySet, Value, When
+from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from portal import access, words
 from portal.forms import MachineFilter
+from portal.machine_list import (
+    PAGE_SIZE,
+    WORST_FIRST,
+    Kind,
+    MachineQuery,
+    counts_by,
+    kinds_of,
+    page_of,
+    plans_in_list,
+    policy_of,
+    seen_of,
+)
 from portal.views.operations import operation_context
 from tenants.middleware import TenantRequest
 from tenants.models import Role
-from vprotect_bridge.models import Backup, Machine, Operation, Plan, Protection
+from vprotect_bridge.models import Backup, Machine, Operation, Plan
 from vprotect_bridge.restore_wishes import restore_points
 
-PAGE_SIZE = 25
 HISTORY_SIZE = 20
 FRESH = timedelta(minutes=1)
 AHEAD_OF_THE_SYNC = timedelta(hours=1)
-WORST_FIRST = [
-    Protection.FAILED,
-    Protection.OVERDUE,
-    Protection.UNPROTECTED,
-    Protection.PAUSED,
-    Protection.UNKNOWN,
-    Protection.PROTECTED,
-    Protection.DELETED,
-    Protection.GONE,
-]
-_SEVERITY = Case(
-    *(When(protection=name, then=Value(place)) for place, name in enumerate(WORST_FIRST)),
-    default=Value(len(WORST_FIRST)),
-    output_field=IntegerField(),
-)
-ORDER: dict[str, tuple[Any, ...]] = {
-    MachineFilter.Sort.NAME: ("name", "guid"),
-    MachineFilter.Sort.STATUS: (_SEVERITY, "name", "guid"),
-    MachineFilter.Sort.LAST_BACKUP: (F("last_success_at").desc(nulls_last=True), "name", "guid"),
-    MachineFilter.Sort.OLDEST_BACKUP: (F("last_success_at").asc(nulls_first=True), "name", "guid"),
-    MachineFilter.Sort.SIZE: (F("last_full_size").desc(nulls_last=True), "name", "guid"),
-}
-
 
 # ── The list ─────────────────────────────────────────────────────────────────
 
@@ -54,44 +45,91 @@ ORDER: dict[str, tuple[Any, ...]] = {
 @require_safe
 @never_cache
 def machine_list(request: TenantRequest, tenant: str) -> HttpResponse:
-    form = MachineFilter(request.GET)
-    chosen = form.chosen
-    named = access.visible_machines(request.membership)
-    if chosen["q"]:
-        named = named.filter(name__icontains=chosen["q"])
-    # The counts of the chips are the length of the list as well: no other count is asked for.
-    counts = dict(named.values_list("protection").annotate(count=Count("pk")).order_by())
-    total = counts.get(chosen["status"], 0) if chosen["status"] else sum(counts.values())
-    page = min(chosen["page"], max(-(-total // PAGE_SIZE), 1))
-    context = {
-        "form": form,
-        "chosen": chosen,
-        "filters": _filters(counts, chosen["status"]),
-        "machines": _page_of(named, chosen, page),
+    """The page; for htmx the list alone, and 204 while what an open page shows is as it was."""
+    query = MachineQuery.of(request.GET)
+    if request.htmx and "seen" in request.GET:  # type: ignore[attr-defined]
+        return _news(request, query)
+    context = _list_context(request, query)
+    if not request.htmx:  # type: ignore[attr-defined]
+        return render(request, "portal/machines.html", context)
+    response = render(request, "portal/partials/machine_list.html", context | {"announces": True})
+    # Typing is one visit, however many letters it has; a click is a visit of its own.
+    name = "HX-Replace-Url" if request.htmx.trigger_name == "q" else "HX-Push-Url"  # type: ignore[attr-defined]
+    response[name] = request.path + context["query"].here
+    return response
+
+
+def _news(request: TenantRequest, query: MachineQuery) -> HttpResponse:
+    """`of`: how long the list was, which says where the page lies in it without counting again."""
+    total = _page_number(request.GET.get("of"))
+    if seen_of(page_of(query.machines(request.membership), query.page, total)) == request.GET["seen"]:
+        return HttpResponse(status=204)
+    return render(request, "portal/partials/machine_list.html", _list_context(request, query))
+
+
+def _list_context(request: TenantRequest, query: MachineQuery) -> dict[str, Any]:
+    kinds = kinds_of(query.named(request.membership))
+    plans = plans_in_list(request.membership)
+    policy = policy_of(query, plans)
+    total = sum(kind.count for kind in kinds if kind.fits(query, policy))
+    query = replace(query, page=min(query.page, max(-(-total // PAGE_SIZE), 1)))
+    machines = page_of(query.machines(request.membership), query.page, total)
+    for machine in machines:
+        machine.plan = plans.get(machine.policy_guid)  # type: ignore[attr-defined]
+    return {
+        "query": query,
+        "labels": MachineFilter(),
+        "columns": [_column(query, *column) for column in COLUMNS],
+        "filters": _filters(kinds, query, policy),
+        "plans": plans.values(),
+        "platforms": sorted({*counts_by("platform", kinds), query.platform} - {""}, key=words.platform),
+        "machines": machines,
         "total": total,
-        "page": page,
-        "first": (page - 1) * PAGE_SIZE + 1,
-        "last": min(page * PAGE_SIZE, total),
-        "previous_page": page - 1 if page > 1 else None,
-        "next_page": page + 1 if page * PAGE_SIZE < total else None,
-        "has_any": bool(counts) or bool(chosen["q"]),
+        "first": (query.page - 1) * PAGE_SIZE + 1,
+        "last": min(query.page * PAGE_SIZE, total),
+        "previous": query.address(page=query.page - 1) if query.page > 1 else "",
+        "next": query.address(page=query.page + 1) if query.page * PAGE_SIZE < total else "",
+        "has_any": bool(kinds) or query.is_narrowed,
+        "is_live": any(machine.running for machine in machines),  # type: ignore[attr-defined]
+        "poll": f"{query.here}&{urlencode({'seen': seen_of(machines), 'of': total})}",
     }
-    return render(request, "portal/machines.html", context)
 
 
-def _filters(counts: dict[str, int], chosen: str) -> list[dict[str, Any]]:
+# Name of the column, its label, and the way in which it is sorted at the first click.
+COLUMNS = (
+    ("name", _("Machine"), "name"),
+    ("status", _("Status"), "status"),
+    ("", _("Plan"), ""),
+    ("last", _("Last good backup"), "-last"),
+    ("size", _("Full size"), "-size"),
+)
+
+
+def _column(query: MachineQuery, name: str, label: words.Text, first: str) -> dict[str, Any]:
+    if not name:
+        return {"label": label}
+    is_sorted, is_down = query.sort.removeprefix("-") == name, query.sort.startswith("-")
+    turned = name if is_down else f"-{name}"
+    direction = "descending" if is_down else "ascending"
+    address = query.address(sort=turned if is_sorted else first)
+    return {"name": name, "label": label, "address": address, "direction": direction if is_sorted else ""}
+
+
+def _filters(kinds: list[Kind], query: MachineQuery, policy: str | None) -> list[dict[str, Any]]:
     """A chip for each status that there is, worst first, and the chosen one also when it is empty."""
-    shown = [name for name in WORST_FIRST if counts.get(name) or name == chosen]
+    of_any_status = replace(query, status="")
+    counts = counts_by("status", (kind for kind in kinds if kind.fits(of_any_status, policy)))
     return [
-        {"value": n, "chip": words.PROTECTION[n], "count": counts.get(n, 0), "is_chosen": n == chosen} for n in shown
+        {
+            "value": name,
+            "chip": words.PROTECTION[name],
+            "count": counts[name],
+            "is_chosen": name == query.status,
+            "address": query.address(status="" if name == query.status else name),
+        }
+        for name in WORST_FIRST
+        if counts[name] or name == query.status
     ]
-
-
-def _page_of(named: QuerySet[Machine], chosen: dict[str, Any], page: int) -> QuerySet[Machine]:
-    running = Operation.objects.filter(outcome=Operation.Outcome.OPEN)
-    machines = named.filter(protection=chosen["status"]) if chosen["status"] else named
-    rows = machines.defer("details", "tags").prefetch_related(Prefetch("operations", running, to_attr="running"))
-    return rows.order_by(*ORDER[chosen["sort"]])[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
 
 
 # ── One machine ──────────────────────────────────────────────────────────────

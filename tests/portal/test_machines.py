@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
 from bs4 import BeautifulSoup
 from django.test import Client
 from django.utils import timezone
+from django_scopes import scope
 
+from portal.forms import MachineFilter
+from portal.machine_list import PAGE_SIZE, WORST_FIRST, page_of
 from tenants.models import Grant, Membership, Role, Tenant
 from tests.conftest import machine_of, operation_on
 from tests.portal.conftest import counted
-from vprotect_bridge.models import Backup, Machine, Operation, Protection, UpstreamStatus
+from vprotect_bridge.models import Backup, Machine, Operation, Plan, Protection, UpstreamStatus
+from vprotect_bridge.plan_facts import Held
+from vprotect_bridge.plan_times import WEEKDAYS
 
 pytestmark = pytest.mark.django_db
 
 LIST = "/t/sunflower/machines/"
+EVERY_DAY = {
+    **{"guid": "s-1", "active": True, "backup_type": "FULL", "execution_type": "TIME", "rule_guids": ["r-1"]},
+    **{"hour_ms": 7_200_000, "start_ms": None, "end_ms": None, "frequency_ms": None, "window_ms": None},
+    **{"days": list(WEEKDAYS), "months": [], "occurrences": []},
+}
+DAILY = Held(
+    policy={"active": True, "vm_guids": ["vm-1"]},
+    rules=({"guid": "r-1", "active": True, "schedule_guids": ["s-1"], "destination_guids": ["store-1"]},),
+    schedules=(EVERY_DAY,),
+)
 
 
 def many(tenant: Tenant, count: int) -> None:
@@ -54,14 +70,27 @@ def backup(machine: Machine, **fields: object) -> Backup:
 # ── The list ─────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("count", [10, 10_000])
-def test_the_list_costs_eight_queries_however_long_it_is(count: int, browser: Client, tenant: Tenant):
+@pytest.mark.parametrize("count", [10, 20_000])
+def test_the_list_costs_eight_queries_however_long_it_is(count: int, browser: Client, tenant: Tenant, machine: Machine):
     many(tenant, count)
-    operation_on(Machine.across_tenants.get(guid="m-1"))
+    Machine.across_tenants.update(policy_guid=machine.policy_guid)
+    for number in range(5):
+        operation_on(Machine.across_tenants.get(guid=f"m-{number}"))
     browser.get(LIST)  # the first page in some minutes notes that its person was seen
-    with counted() as statements:
-        browser.get(LIST)
-    assert len(statements) <= 8, "\n".join(statements)
+    costs = []
+    for query in ("", f"?page={count // PAGE_SIZE + 1}", "?sort=-size&q=machine&presence=here"):
+        with counted() as statements:
+            browser.get(LIST + query)
+        costs.append(len(statements))
+    assert max(costs) <= 8, "\n".join(statements)
+
+
+def test_the_last_page_is_counted_from_the_end(tenant: Tenant):
+    many(tenant, 1000)
+    with scope(tenant=tenant), counted() as statements:
+        rows = page_of(Machine.objects.order_by("name"), 40, 1000)
+    assert [row.name for row in rows] == [f"machine-{n:05d}" for n in range(975, 1000)]
+    assert "OFFSET" not in statements[0]
 
 
 def test_the_list_is_searched_filtered_sorted_and_paged(browser: Client, tenant: Tenant):
@@ -75,6 +104,121 @@ def test_the_list_is_searched_filtered_sorted_and_paged(browser: Client, tenant:
     assert "26–50 of 60" in text(browser, LIST + "?page=2")
 
 
+@pytest.mark.parametrize("sort", MachineFilter.Sort.values)
+def test_every_order_shows_every_machine_once_and_turns_round(sort: str, browser: Client, tenant: Tenant):
+    many(tenant, 60)
+    for number in range(0, 60, 3):
+        moment = timezone.now() - timedelta(days=number)
+        Machine.across_tenants.filter(guid=f"m-{number}").update(last_success_at=moment, last_full_size=number % 7)
+    found = [name for page in (1, 2, 3) for name in names(browser, f"?sort={sort}&page={page}")]
+    assert sorted(found) == [f"machine-{n:05d}" for n in range(60)]
+    key = {"status": "protection", "last": "last_success_at", "size": "last_full_size"}.get(sort.strip("-"), "name")
+    values = dict(Machine.across_tenants.values_list("name", key))
+    ordered = [values[name] for name in found]
+    if key == "protection":
+        ordered = [WORST_FIRST.index(value) for value in ordered]
+    known = [value for value in ordered if value is not None]
+    assert known == sorted(known, reverse=sort.startswith("-"))
+    unknown_side = ordered[-40:] if sort.startswith("-") else ordered[:40]
+    assert len(known) == 60 or set(unknown_side) == {None}, "never backed up is older than any backup"
+
+
+def test_capital_letters_make_no_difference_to_the_order(browser: Client, tenant: Tenant):
+    for guid, name in (("vm-1", "beta"), ("vm-2", "Alpha"), ("vm-3", "Gamma")):
+        machine_of(tenant, guid)
+        Machine.across_tenants.filter(guid=guid).update(name=name)
+    assert names(browser) == ["Alpha", "beta", "Gamma"]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("q=books", ["machine vm-1"]),
+        ("q=0a1b2c3d-", ["machine vm-2"]),
+        ("q=11111111-AA", ["machine 11111111-aaaa"]),
+        ("q=0a1b2c3", []),
+        ("platform=RHV", ["machine vm-2"]),
+        ("platform=KVM&q=vm", ["machine vm-1"]),
+        ("presence=gone", ["machine 11111111-aaaa"]),
+        ("presence=here", ["machine vm-1", "machine vm-2"]),
+        ("plan=none", ["machine 11111111-aaaa", "machine vm-2"]),
+        ("plan=none&presence=here", ["machine vm-2"]),
+        ("plan={plan}", ["machine vm-1"]),
+        ("plan={plan}&status=failed", []),
+    ],
+)
+def test_a_filter_leaves_what_fits(query: str, found: list[str], browser: Client, machine: Machine, tenant: Tenant):
+    other, deleted = machine_of(tenant, "vm-2"), machine_of(tenant, "11111111-aaaa")
+    facts = {machine: {"project_name": "Online Books"}, other: {"platform": "RHV", "uuid": "0a1b2c3d-4e5f"}}
+    for row, changes in {**facts, deleted: {"present": False, "protection": Protection.DELETED}}.items():
+        Machine.across_tenants.filter(pk=row.pk).update(**changes)
+    assert names(browser, "?" + query.replace("{plan}", str(Plan.across_tenants.get().pk))) == found
+
+
+def test_the_numbers_of_the_chips_go_with_the_other_filters(browser: Client, tenant: Tenant):
+    many(tenant, 40)
+    Machine.across_tenants.filter(guid__in=["m-0", "m-4", "m-5"]).update(platform="RHV")
+    assert "Failed 2" in text(browser, LIST + "?platform=RHV") and "Failed 10" in text(browser, LIST)
+    assert "Overdue 1" in text(browser, LIST + "?platform=RHV&status=failed"), "what else could be chosen"
+
+
+def test_a_row_says_its_plan_and_when_that_runs_next(browser: Client, machine: Machine):
+    Plan.across_tenants.update(held=DAILY.to_json())
+    page = text(browser, LIST)
+    assert re.search(r"Nightly next: \w{3} \d+ \w{3}, 0[34]:00 CES?T", page)
+
+
+def test_what_is_deleted_and_has_no_restore_point_left_leaves_the_list(browser: Client, machine: Machine):
+    Machine.across_tenants.update(present=False, protection=Protection.GONE)
+    assert names(browser) == [] and "No machines yet" in text(browser, LIST)
+    assert "no backup of it is left" in text(browser, f"{LIST}vm-1/")
+
+
+# ── Live ─────────────────────────────────────────────────────────────────────
+
+HTMX = {"HX-Request": "true"}
+
+
+def test_htmx_gets_the_list_alone_and_the_address_for_the_browser(browser: Client, tenant: Tenant):
+    many(tenant, 30)
+    answer = browser.get(LIST + "?q=machine&plan=&platform=&sort=-name&page=2", headers=HTMX)
+    page = answer.content.decode()
+    assert "<html" not in page and "Now shown: 26 to 30" in page
+    assert answer["HX-Push-Url"] == LIST + "?q=machine&sort=-name&page=2"
+    typing = browser.get(LIST + "?q=machine", headers=HTMX | {"HX-Trigger-Name": "q"})
+    assert typing["HX-Replace-Url"] == LIST + "?q=machine" and "HX-Push-Url" not in typing
+
+
+def poll_of(browser: Client, query: str = "") -> str:
+    return BeautifulSoup(browser.get(LIST + query).content, "html.parser").select_one("#machine-list")["hx-get"]
+
+
+def test_a_list_asks_for_news_while_something_runs_in_it(browser: Client, machine: Machine):
+    assert "every 3s" not in browser.get(LIST).content.decode()
+    operation = operation_on(machine, submission="accepted", phase="exporting", progress=12)
+    poll = poll_of(browser)
+    with counted() as statements:
+        assert browser.get(poll, headers=HTMX).status_code == 204
+    assert len(statements) <= 5, "\n".join(statements)
+    Operation.across_tenants.update(progress=34)
+    assert "34 %" in browser.get(poll, headers=HTMX).content.decode()
+    Operation.across_tenants.filter(pk=operation.pk).update(outcome="succeeded")
+    last = browser.get(poll, headers=HTMX).content.decode()
+    assert "Running" not in last and "every 3s" not in last
+
+
+@pytest.mark.parametrize("page", [1, 4])
+def test_the_news_of_a_page_are_of_that_page(page: int, browser: Client, tenant: Tenant):
+    many(tenant, 100)
+    operation_on(Machine.across_tenants.get(guid=f"m-{page * 25 - 1}"))
+    poll = poll_of(browser, f"?page={page}")
+    assert browser.get(poll, headers=HTMX).status_code == 204
+    Machine.across_tenants.filter(guid="m-50").update(name="machine-00050b")
+    assert browser.get(poll, headers=HTMX).status_code == 204
+    Machine.across_tenants.filter(guid=f"m-{page * 25 - 2}").update(protection=Protection.PROTECTED)
+    assert browser.get(poll, headers=HTMX).status_code == 200
+
+
 def test_a_percent_sign_is_looked_for_as_such(browser: Client, tenant: Tenant):
     many(tenant, 3)
     assert names(browser, "?q=%25") == []
@@ -84,6 +228,7 @@ def test_a_percent_sign_is_looked_for_as_such(browser: Client, tenant: Tenant):
     "query",
     [
         *("?page=0", "?page=-1", "?page=999999999999", "?page=x", "?page=1&page=2", "?sort=password", "?sort="),
+        *("?plan=x", "?plan=" + "-" * 36, "?platform=%27--", "?presence=maybe", "?seen=1&of=x", "?plan=none&plan=x"),
         *("?status=nothing", "?q=%00", "?q=(a%2B)%2B%24", "?q=" + "x" * 5000),
     ],
 )
@@ -102,7 +247,7 @@ def test_an_empty_list_says_how_machines_get_here(browser: Client):
 
 def test_a_search_without_result_offers_the_way_back(browser: Client, machine: Machine):
     page = text(browser, LIST + "?q=nothing")
-    assert "No machine has “nothing” in its name" in page and "Show all machines" in page
+    assert "No machine has “nothing” in its name, its project or its id" in page and "Show all machines" in page
 
 
 def test_a_running_backup_is_shown_in_its_row(browser: Client, machine: Machine):

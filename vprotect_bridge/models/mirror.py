@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 from django_scopes import ScopedManager
 
@@ -84,7 +85,7 @@ class Machine(models.Model):
         default_manager_name = "across_tenants"
         indexes = [
             # The machines page sorts a tenant's machines by name and pages by it.
-            models.Index(fields=["tenant", "name", "guid"], name="machine_tenant_name"),
+            models.Index("tenant", Lower("name"), "guid", name="machine_tenant_name"),
             # Its chips count by protection.
             models.Index(fields=["tenant", "protection"], name="machine_tenant_protection"),
             # Workers look for what a page or a change asked for.
