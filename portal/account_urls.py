@@ -4,7 +4,7 @@ from allauth.account.urls import urlpatterns as allauth_urlpatterns
 from allauth.mfa import urls as mfa_urls
 from django.urls import include, path
 
-from portal.views import account
+from portal.views import account, preferences
 
 # Of allauth's pages those that are in use. People do not change their address themselves: it is who they are.
 ACCOUNT_PAGES = {
@@ -25,6 +25,7 @@ urlpatterns = [
     *[page for page in allauth_urlpatterns if page.name in ACCOUNT_PAGES],
     path("2fa/", include(mfa_urls)),
     path("second-factor/", account.second_factor, name="second-factor"),
+    path("theme", preferences.choose_theme, name="theme"),
     path("sessions/", account.session_list, name="sessions"),
     path("sessions/end/", account.session_end, name="session-end"),
 ]

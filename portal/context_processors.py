@@ -5,6 +5,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
+from portal.views.preferences import theme_of
 from tenants.single_sign_on import provider_key_of
 from vprotect_bridge.models import UpstreamStatus
 
@@ -13,6 +14,7 @@ def portal(request: HttpRequest) -> dict[str, object]:
     """What every page shows. `upstream` is asked for only by pages below a tenant."""
     return {
         "portal_name": "Backup portal",
+        "theme": theme_of(request),
         "operator_url": settings.OPERATOR_URL,
         "is_single_sign_on": SimpleLazyObject(lambda: bool(provider_key_of(request))),
         "upstream": SimpleLazyObject(lambda: UpstreamStatus.objects.filter(pk=1).first()),

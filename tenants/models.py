@@ -44,12 +44,25 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
 
+class Theme(models.TextChoices):
+    SYSTEM = "system", _("As the device")
+    LIGHT = "light", _("Light")
+    DARK = "dark", _("Dark")
+
+
 class User(AbstractUser):
-    """A person who signs in, by e-mail address. What they may do is in their memberships, nowhere else."""
+    """A person who signs in, by e-mail address. What they may do is in their memberships, nowhere else.
+
+    How pages and mails look to them: `language` as in LANGUAGES, "" = as their browser wants; `time_zone` an IANA
+    name, "" = the tenant's.
+    """
 
     username = None  # type: ignore[assignment]
     email = models.EmailField(_("e-mail address"), unique=True)
     name = models.CharField(_("name"), max_length=120, blank=True)
+    language = models.CharField(_("language"), max_length=10, blank=True)
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True, validators=[validate_time_zone])
+    theme = models.CharField(_("light or dark"), max_length=6, choices=Theme, default=Theme.SYSTEM)
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -131,6 +144,11 @@ class Membership(models.Model):
 
     def may(self, role: Role) -> bool:
         return Role(self.role).includes(role)
+
+    @property
+    def administers_all(self) -> bool:
+        """An administrator of the tenant, not of some of its machines only."""
+        return self.may(Role.ADMIN) and self.machine_guids is None
 
 
 class Invitation(models.Model):

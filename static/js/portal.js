@@ -69,14 +69,11 @@
       menu.querySelector("summary").focus();
     });
   });
-  document.querySelectorAll("[data-theme-toggle]").forEach((button) => {
-    button.hidden = false;
+  // The page turns at once; the choice is kept by the form itself.
+  document.querySelectorAll(".themes button").forEach((button) => {
     button.addEventListener("click", () => {
-      const root = document.documentElement;
-      root.dataset.bsTheme = root.dataset.bsTheme === "dark" ? "light" : "dark";
-      try {
-        localStorage.setItem("theme", root.dataset.bsTheme);
-      } catch { /* Storage is refused: it holds for this page. */ }
+      document.documentElement.dataset.theme = button.value;
+      for (const one of button.form.querySelectorAll("button")) one.setAttribute("aria-pressed", one === button);
     });
   });
 })();

@@ -38,9 +38,15 @@ def test_account_pages_fit_a_phone(color_scheme: str, owner: User, open_page: Op
         assert page.evaluate("() => document.documentElement.scrollWidth") <= 360, name
 
 
-def test_the_look_follows_the_system_where_nothing_may_be_stored(db: None, open_page: OpenPage):
+def test_the_look_follows_the_device_until_the_person_chooses(owner: User, open_page: OpenPage):
     page = open_page(color_scheme="dark")
-    refuse = "() => { throw new DOMException('refused', 'SecurityError'); }"
-    page.add_init_script(f"Object.defineProperty(window, 'localStorage', {{ get: {refuse} }})")
+    ground = "() => getComputedStyle(document.body).backgroundColor"
     page.goto("/accounts/login/")
-    assert page.evaluate("() => document.documentElement.dataset.bsTheme") == "dark"
+    by_night = page.evaluate(ground)
+    sign_in(page, owner)
+    page.locator(".menu summary").last.click()
+    page.get_by_role("button", name="Light", exact=True).click()
+    assert page.evaluate(ground) != by_night
+    with page.expect_response("**/accounts/theme"):
+        page.get_by_role("button", name="Device").click()
+    assert page.evaluate(ground) == by_night

@@ -21,10 +21,6 @@ ROOT = Path(settings.BASE_DIR)
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 
 
-STYLES = (ROOT / "static" / "css" / "portal.css").read_text()
-AA_TEXT, AA_CONTROL = 4.5, 3.0
-
-
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
 def test_no_template_needs_what_the_policy_forbids(template: Path):
     text = template.read_text()
@@ -89,29 +85,6 @@ def test_an_unknown_address_is_not_invited_to_sign_up(client: Client, db: None):
     assert "Look into your e-mail" in known.content.decode()
     assert "There is no account with this address" in mail.outbox[0].body
     assert "signup" not in mail.outbox[0].body
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_colours_can_be_told_apart(theme: str):
-    (block,) = re.findall(rf'\[data-bs-theme="{theme}"\] {{(.*?)\n}}', STYLES, re.DOTALL)
-    colour = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
-    texts = [(ink, ground) for ink in ("ink", "ink-soft", "accent") for ground in ("paper", "card")]
-    texts += [("ink-soft", "accent-soft"), ("accent-strong", "accent-soft"), ("on-accent", "accent")]
-    texts += [(tone, f"{tone}-soft") for tone in ("good", "warn", "bad", "info", "plain")] + [("bad", "card")]
-    assert [pair for pair in texts if _contrast(*(colour[one] for one in pair)) < AA_TEXT] == []
-    assert _contrast(colour["field-line"], colour["card"]) >= AA_CONTROL
-
-
-def _contrast(one: str, other: str) -> float:
-    """By WCAG 2: from 1 (the same) to 21 (black on white)."""
-    darker, lighter = sorted(map(_luminance, (one, other)))
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def _luminance(colour: str) -> float:
-    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 @pytest.mark.parametrize("template", ["400.html", "500.html"])
