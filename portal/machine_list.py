@@ -14,18 +14,14 @@ from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import (
-    Case,
     Count,
     ExpressionWrapper,
     F,
     Func,
-    IntegerField,
     OrderBy,
     OuterRef,
     Q,
     QuerySet,
-    Value,
-    When,
 )
 from django.db.models.fields import BooleanField
 from django.db.models.functions import JSONObject, Lower
@@ -34,7 +30,7 @@ from django.utils import timezone
 from portal import access
 from portal.forms import MachineFilter
 from tenants.models import Membership
-from vprotect_bridge.models import Machine, Operation, Protection, Standing
+from vprotect_bridge.models import SEVERITY, Machine, Operation, Standing
 from vprotect_bridge.plan_facts import Held
 from vprotect_bridge.plan_preview import next_runs_of
 
@@ -44,21 +40,7 @@ SHORTEST_PART_OF_AN_ID = 8
 NO_PLAN = "none"
 HERE, GONE = "here", "gone"
 EXISTS = Q(present=True, vanished_at__isnull=True)
-WORST_FIRST = [
-    Protection.FAILED,
-    Protection.OVERDUE,
-    Protection.UNPROTECTED,
-    Protection.PAUSED,
-    Protection.UNKNOWN,
-    Protection.PROTECTED,
-    Protection.DELETED,
-]
-_SEVERITY = Case(
-    *(When(protection=name, then=Value(place)) for place, name in enumerate(WORST_FIRST)),
-    default=Value(len(WORST_FIRST)),
-    output_field=IntegerField(),
-)
-_KEYS: dict[str, Any] = {"status": _SEVERITY, "last": F("last_success_at"), "size": F("last_full_size")}
+_KEYS: dict[str, Any] = {"status": SEVERITY, "last": F("last_success_at"), "size": F("last_full_size")}
 BY_NAME = (Lower("name"), "guid")
 
 

@@ -20,6 +20,8 @@ TABLES = {
         operator="SELECT, UPDATE", worker=EVERYTHING, reason="between tenants; not for web"
     ),
     "vprotect_bridge_backup": tenant_owned(web="SELECT", operator="SELECT, UPDATE"),
+    # Written by triggers alone, with the rights of the tables' owner.
+    "vprotect_bridge_backupday": tenant_owned(web="SELECT", operator="SELECT", worker="SELECT"),
     "vprotect_bridge_destination": _granted("destination"),
     "vprotect_bridge_hypervisor": _granted("hypervisor"),
     "vprotect_bridge_cluster": _granted("cluster"),

@@ -19,7 +19,6 @@ from portal import access, words
 from portal.forms import MachineFilter
 from portal.machine_list import (
     PAGE_SIZE,
-    WORST_FIRST,
     Kind,
     MachineQuery,
     counts_by,
@@ -32,7 +31,7 @@ from portal.machine_list import (
 from portal.views.operations import operation_context
 from tenants.middleware import TenantRequest
 from tenants.models import Role
-from vprotect_bridge.models import Backup, Machine, Operation, Plan
+from vprotect_bridge.models import WORST_FIRST, Backup, Machine, Operation, Plan
 from vprotect_bridge.restore_wishes import restore_points
 
 HISTORY_SIZE = 20

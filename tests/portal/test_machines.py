@@ -12,11 +12,11 @@ from django.utils import timezone
 from django_scopes import scope
 
 from portal.forms import MachineFilter
-from portal.machine_list import PAGE_SIZE, WORST_FIRST, page_of
+from portal.machine_list import PAGE_SIZE, page_of
 from tenants.models import Grant, Membership, Role, Tenant
 from tests.conftest import machine_of, operation_on
 from tests.portal.conftest import counted
-from vprotect_bridge.models import Backup, Machine, Operation, Plan, Protection, UpstreamStatus
+from vprotect_bridge.models import WORST_FIRST, Backup, Machine, Operation, Plan, Protection, UpstreamStatus
 from vprotect_bridge.plan_facts import Held
 from vprotect_bridge.plan_times import WEEKDAYS
 

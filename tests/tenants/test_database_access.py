@@ -13,7 +13,7 @@ from tenants.database_access import TABLES
 from tenants.database_roles import OF_CURRENT_TENANT, OPERATOR, WEB, WORKER, apply_access, declared_access
 from tenants.models import AuditEntry, Claim, Grant, Tenant
 from tests.conftest import AsRole, machine_of, operation_on
-from vprotect_bridge.models import Backup, Machine, Operation, OperationEvent, Plan, PlanChange, Question
+from vprotect_bridge.models import Backup, BackupDay, Machine, Operation, OperationEvent, Plan, PlanChange, Question
 
 pytestmark = pytest.mark.django_db
 
@@ -113,6 +113,7 @@ ROWS: dict[type[Model], Callable[[Tenant], Model]] = {
     AuditEntry: lambda tenant: AuditEntry(tenant=tenant, actor_name="x", action="x", outcome="x", correlation_id="-"),
     Machine: _machine,
     Backup: _backup,
+    BackupDay: lambda tenant: BackupDay(tenant=tenant, day="2026-03-28"),
     Operation: _operation,
     OperationEvent: _event,
     Plan: _plan,

@@ -1,5 +1,8 @@
 from vprotect_bridge.models.mirror import (
+    SEVERITY,
+    WORST_FIRST,
     Backup,
+    BackupDay,
     Cluster,
     Destination,
     Hypervisor,
@@ -13,7 +16,10 @@ from vprotect_bridge.models.plans import Plan, PlanChange, Policy, Schedule, Sta
 from vprotect_bridge.models.upstream import UpstreamSession, UpstreamStatus
 
 __all__ = [
+    "SEVERITY",
+    "WORST_FIRST",
     "Backup",
+    "BackupDay",
     "Cluster",
     "Destination",
     "Hypervisor",

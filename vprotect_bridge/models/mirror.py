@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
+from django.db.models import Case, Value, When
 from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 from django_scopes import ScopedManager
@@ -23,6 +24,23 @@ class Protection(models.TextChoices):
     DELETED = "deleted", _("Deleted, restorable")
     GONE = "gone", _("Deleted")
     UNKNOWN = "unknown", _("Unknown")
+
+
+WORST_FIRST = (
+    Protection.FAILED,
+    Protection.OVERDUE,
+    Protection.UNPROTECTED,
+    Protection.PAUSED,
+    Protection.UNKNOWN,
+    Protection.PROTECTED,
+    Protection.DELETED,
+    Protection.GONE,
+)
+SEVERITY = Case(
+    *(When(protection=name, then=Value(place)) for place, name in enumerate(WORST_FIRST)),
+    default=Value(len(WORST_FIRST)),
+    output_field=models.IntegerField(),
+)
 
 
 class Machine(models.Model):
@@ -88,6 +106,8 @@ class Machine(models.Model):
             models.Index("tenant", Lower("name"), "guid", name="machine_tenant_name"),
             # Its chips count by protection.
             models.Index(fields=["tenant", "protection"], name="machine_tenant_protection"),
+            # Worst first, whether a tenant has ten machines or ten thousand.
+            models.Index("tenant", SEVERITY, Lower("name"), "guid", name="machine_tenant_worst"),
             # Workers look for what a page or a change asked for.
             models.Index(
                 fields=["backups_wanted_at"],
@@ -172,10 +192,46 @@ class Backup(models.Model):
         indexes = [
             # A machine's history is read newest first.
             models.Index(fields=["machine", "-sort_at"], name="backup_machine_newest"),
+            # The dashboard shows a tenant's last failures.
+            models.Index(fields=["tenant", "-sort_at"], name="backup_failed", condition=models.Q(status="FAILED")),
         ]
 
     def __str__(self) -> str:
         return f"{self.machine} {self.sort_at:%Y-%m-%d %H:%M}"
+
+
+class BackupDay(models.Model):
+    """How a tenant's backups of one day went, by where they lie: the charts cost the same however long the history is.
+
+    Triggers on backups count it, so that no way of writing them forgets it, and on the tenant's time zone, which is
+    the one that `day` is a date of. It lives as long as backups of that day are in the mirror; what it counts is in
+    `backup_days.days_of`. `destination_guid` is the first copy's, empty = it lies nowhere. `size` in bytes of all that
+    was made, `restorable_size` of what is still there; `duration_ms` of the `timed` ones together.
+    """
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
+    day = models.DateField()
+    destination_guid = models.CharField(max_length=64, blank=True)
+    succeeded = models.IntegerField(default=0)
+    with_warnings = models.IntegerField(default=0)
+    failed = models.IntegerField(default=0)
+    size = models.BigIntegerField(default=0)
+    restorable_size = models.BigIntegerField(default=0)
+    timed = models.IntegerField(default=0)
+    duration_ms = models.BigIntegerField(default=0)
+
+    objects: ClassVar[models.Manager[BackupDay]] = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "day", "destination_guid"], name="one_row_per_day_and_place"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tenant} {self.day}"
 
 
 class Destination(models.Model):

@@ -167,6 +167,12 @@ class Operation(models.Model):
             # Activity and a machine's page read newest first.
             models.Index(fields=["tenant", "-created_at"], name="operation_tenant_newest"),
             models.Index(fields=["machine", "-created_at"], name="operation_machine_newest"),
+            # The dashboard shows a tenant's last failures.
+            models.Index(
+                fields=["tenant", "-created_at"],
+                name="operation_failed",
+                condition=Q(outcome__in=["failed", "refused", "missed"]),
+            ),
         ]
 
     def __str__(self) -> str:
