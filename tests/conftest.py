@@ -119,14 +119,25 @@ def simulator_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 @pytest.fixture
-def simulator(simulator_of_the_run: SimulatorServer) -> SimulatorServer:
+def dialect() -> str:
+    """The generation of vProtect that the test is about; `both_dialects` runs it with each."""
+    return "classic"
+
+
+both_dialects = pytest.mark.parametrize("dialect", ["classic", "current"])
+
+
+@pytest.fixture
+def simulator(simulator_of_the_run: SimulatorServer, dialect: str, settings: Any) -> SimulatorServer:
     """A simulated vProtect over HTTPS with the landscape `small`, as if nobody had called it yet."""
+    settings.VPROTECT_DIALECT = dialect
+    simulator_of_the_run.state.dialect = dialect
     simulator_of_the_run.control.reset("small", speed=1)
     return simulator_of_the_run
 
 
 @pytest.fixture
-def api(simulator: SimulatorServer) -> VProtect:
+def api(simulator: SimulatorServer, dialect: str) -> VProtect:
     return VProtect(
         Transport(
             simulator.url,
@@ -134,7 +145,8 @@ def api(simulator: SimulatorServer) -> VProtect:
             sessions=MemorySessionStore(),
             credentials=lambda: ("portal-svc", VPROTECT_PASSWORD),
             timeout=2.0,
-        )
+        ),
+        dialect,
     )
 
 

@@ -50,11 +50,13 @@ class VProtect:
 
         `tenantid` is sent in the dialect's spelling and proves nothing: an unknown filter is ignored (20, trap 1).
         """
-        return self.pages("/virtual-machines", self.tenant_filter(tenantid), VirtualMachine.from_json)
+        return self.pages(
+            "/virtual-machines", self.tenant_filter("/virtual-machines", tenantid), VirtualMachine.from_json
+        )
 
-    def tenant_filter(self, tenantid: str | None) -> dict[str, str]:
-        """The filter in the dialect's spelling; none for None."""
-        return {self.dialect.tenant_filter: tenantid} if tenantid is not None else {}
+    def tenant_filter(self, path: str, tenantid: str | None) -> dict[str, str]:
+        """The filter as the dialect spells it for this list (API reference, 20, trap 1); none for None."""
+        return {self.dialect.tenant_filters[path]: tenantid} if tenantid is not None else {}
 
     def get_virtual_machine(self, guid: str) -> VirtualMachine:
         return self.one("/virtual-machines", guid, VirtualMachine.from_json)
@@ -80,7 +82,7 @@ class VProtect:
             "schedule": schedule,
             "state": state,
             "type": type,
-            "tenantId": tenant_id,
+            **self.tenant_filter("/tasks", tenant_id),
         }
         listing = self.pages("/tasks", {k: v for k, v in filters.items() if v is not None}, Task.from_json)
         kept = tuple(

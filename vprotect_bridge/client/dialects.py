@@ -39,8 +39,12 @@ class RestoreRequest:
     location_guid: str = ""
 
 
+# The lists that can be asked for one tenant's alone.
+OF_A_TENANT = ("/virtual-machines", "/tasks", "/schedules", "/policies/vm-backup")
+
+
 class Dialect(Protocol):
-    tenant_filter: str
+    tenant_filters: dict[str, str]
 
     def export_body(self, request: ExportRequest) -> dict[str, Any]: ...
 
@@ -56,7 +60,7 @@ class Dialect(Protocol):
 class Classic:
     """3.8–4.x, the guide."""
 
-    tenant_filter = "tenantid"
+    tenant_filters = {**dict.fromkeys(OF_A_TENANT, "tenantid"), "/tasks": "tenantId"}
 
     def export_body(self, request: ExportRequest) -> dict[str, Any]:
         return {**_common(request), "backupDestination": {"guid": request.destination_guid}}
@@ -75,7 +79,7 @@ class Classic:
 class Current:
     """5.0–7.x."""
 
-    tenant_filter = "project-uuid"
+    tenant_filters = dict.fromkeys(OF_A_TENANT, "project-uuid")
 
     def export_body(self, request: ExportRequest) -> dict[str, Any]:
         rules = [{"guid": guid} for guid in request.rule_guids]

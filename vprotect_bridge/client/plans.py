@@ -165,7 +165,7 @@ class _Caller(Protocol):
 
     transport: Transport
 
-    def tenant_filter(self, tenantid: str | None) -> dict[str, str]: ...
+    def tenant_filter(self, path: str, tenantid: str | None) -> dict[str, str]: ...
 
     def pages(self, path: str, filters: dict[str, str], parse: Callable[[Any], Any]) -> Listing[Any]: ...
 
@@ -182,7 +182,8 @@ class Resource(Generic[Row]):
 
     def list(self, *, tenantid: str | None = None, **filters: str) -> Listing[Row]:
         """`tenantid` is sent as the dialect spells it and proves nothing: a misspelt filter is ignored (20, trap 1)."""
-        return self._caller.pages(self._path, {**self._caller.tenant_filter(tenantid), **filters}, self._parse)
+        of_tenant = self._caller.tenant_filter(self._path, tenantid)
+        return self._caller.pages(self._path, {**of_tenant, **filters}, self._parse)
 
     def get(self, guid: str) -> Row:
         return self._caller.one(self._path, guid, self._parse)
