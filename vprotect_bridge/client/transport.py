@@ -24,6 +24,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from vprotect_bridge.client import read
 from vprotect_bridge.client.errors import (
     Ambiguous,
     BadAnswer,
@@ -102,6 +103,15 @@ class Answer:
     total: int | None
 
 
+@dataclass(frozen=True)
+class Account:
+    """What a login tells of the account (API reference, 4.1). `session_ends_at`: epoch seconds, if a cookie says."""
+
+    name: str
+    privileges: tuple[str, ...]
+    session_ends_at: int | None
+
+
 class Transport:
     """Calls below `<base_url>/api`. `timeout` is the overall deadline of a call, in seconds."""
 
@@ -118,13 +128,14 @@ class Transport:
     ) -> None:
         if not base_url.startswith("https://") and not (allow_http and base_url.startswith("http://")):
             raise ValueError(f"{base_url!r} does not start with https://")
-        self._api = _with_port(base_url) + "/api"
+        self._api = with_port(base_url) + "/api"
         self._verify: str | bool = ca_file or True
         self._sessions = sessions
         self._credentials = credentials
         self._timeout = timeout
         self._correlation = correlation
         self.clock_skew_ms: int | None = None
+        self.account: Account | None = None
 
     def __repr__(self) -> str:
         return f"<Transport {self._api}>"
@@ -160,6 +171,7 @@ class Transport:
             raise BadCredentials("vProtect refused the login of the service account", status=answer.status_code)
         if not answer.ok or not answer.cookies:
             raise Ambiguous("the login was answered without a session", status=answer.status_code)
+        self.account = _account(answer)
         return answer.cookies.get_dict()
 
     def _once(self, method: str, path: str, params: Any, body: Any, cookies: Cookies) -> _Received:
@@ -201,7 +213,7 @@ class Transport:
         self.clock_skew_ms = int((theirs - time.time()) * 1000)
 
 
-def _with_port(base_url: str) -> str:
+def with_port(base_url: str) -> str:
     """vProtect listens on 8181 unless the address names another port (guide, "Setup")."""
     parts = urlsplit(base_url)
     netloc = parts.netloc if parts.port else f"{parts.netloc.rstrip(':')}:{DEFAULT_PORT}"
@@ -244,6 +256,19 @@ def _read(answer: _Received) -> Answer:
         after = answer.headers.get("Retry-After", "")
         raise TooManyRequests(message, status=status, retry_after=float(after) if after.isdigit() else None)
     raise Ambiguous(message, status=status)
+
+
+def _account(answer: _Received) -> Account:
+    """Nothing else of that answer is kept: it may hold tokens of other products."""
+    try:
+        body = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        body = None
+    told = body if isinstance(body, dict) else {}
+    requester = told.get("requester")
+    ends = [cookie.expires for cookie in answer.cookies if cookie.expires is not None]
+    name = read.text(requester.get("name")) if isinstance(requester, dict) else ""
+    return Account(name, read.enums(told.get("privileges")), min(ends, default=None))
 
 
 def _json(answer: _Received) -> Any:
