@@ -25,6 +25,7 @@ urlpatterns = [
     *[page for page in allauth_urlpatterns if page.name in ACCOUNT_PAGES],
     path("2fa/", include(mfa_urls)),
     path("second-factor/", account.second_factor, name="second-factor"),
+    path("preferences/", preferences.preferences, name="preferences"),
     path("theme", preferences.choose_theme, name="theme"),
     path("sessions/", account.session_list, name="sessions"),
     path("sessions/end/", account.session_end, name="session-end"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -88,6 +89,32 @@ class SettingsForm(RefusableForm):
         widget=forms.TextInput(attrs={"class": "form-control", "list": "time-zones", "autocomplete": "off"}),
     )
     second_factor_required = forms.BooleanField(required=False, label=_("Everybody needs a second factor"))
+
+
+class PreferencesForm(forms.ModelForm):
+    """What a person sets for themselves. `has_name`: whether the name is theirs to change."""
+
+    language = forms.ChoiceField(required=False, label=_("Language"))
+
+    class Meta:
+        model = User
+        fields = ("name", "language", "time_zone", "theme")
+        widgets: ClassVar[dict[str, Any]] = {
+            "name": forms.TextInput(attrs={"autocomplete": "name"}),
+            "time_zone": forms.TextInput(attrs={"list": "time-zones", "autocomplete": "off"}),
+            "theme": forms.RadioSelect,
+        }
+        labels: ClassVar[dict[str, Any]] = {
+            "name": _("Name"),
+            "time_zone": _("Time zone"),
+            "theme": _("Light or dark"),
+        }
+
+    def __init__(self, *args: Any, has_name: bool, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.fields["language"].choices = [("", _("As your browser wants")), *settings.LANGUAGES]  # type: ignore[attr-defined]
+        if not has_name:
+            del self.fields["name"]
 
 
 class JoinForm(forms.Form):

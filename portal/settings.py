@@ -61,6 +61,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "tenants.preferences.PreferencesMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -156,6 +157,7 @@ SESSION_COOKIE_SAMESITE = "Lax"
 # INSECURE_COOKIES is for the demo, which speaks plain HTTP on loopback.
 _SECURE = not environment.flag("INSECURE_COOKIES")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _SECURE
+LANGUAGE_COOKIE_NAME = "language"
 SESSION_COOKIE_NAME = f"{'__Host-' if _SECURE else ''}portal_{PROCESS}_session"
 CSRF_COOKIE_NAME = f"{'__Host-' if _SECURE else ''}portal_{PROCESS}_csrf"
 CSRF_COOKIE_HTTPONLY = True

@@ -145,6 +145,7 @@ AUDIT_ACTION = {
     "member_changed": _("Role or machines of a person changed"),
     "member_removed": _("Person removed"),
     "settings_changed": _("Settings changed"),
+    "name_changed": _("Person took another name"),
 }
 
 # vProtect's own texts name hosts and paths (docs/vprotect-api.md, 20, trap 36): only these sentences are shown.

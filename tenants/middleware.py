@@ -74,7 +74,8 @@ class TenantMiddleware:
             if not (provider and provider.vouches_for_second_factor):
                 return render(request, "portal/account_elsewhere.html", {"needs_factor": True}, status=403)
         _note_seen(request, membership)
-        with scope(tenant=membership.tenant), timezone.override(membership.tenant.time_zone):
+        zone = request.user.time_zone or membership.tenant.time_zone  # type: ignore[union-attr]
+        with scope(tenant=membership.tenant), timezone.override(zone):
             return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *args: object) -> None:

@@ -65,6 +65,7 @@ MATRIX: dict[str, dict[str, Row]] = {
     "mfa_login_webauthn": {"GET": signed_in(302, anonymous=302), "POST": signed_in(302, anonymous=302)},
     "second-factor": {"GET": signed_in(200), "POST": signed_in(405)},
     "sessions": {"GET": signed_in(200), "POST": signed_in(405)},
+    "preferences": {"GET": signed_in(200), "POST": signed_in(422)},
     "theme": {"GET": signed_in(405), "POST": signed_in(400)},
     "session-end": {"GET": signed_in(405), "POST": signed_in(404)},
     # An organisation's name is known or not, whoever asks; what comes back from it needs a question first.
