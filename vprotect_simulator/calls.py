@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,13 +16,17 @@ Query = dict[str, list[str]]
 
 @dataclass(frozen=True)
 class Call:
-    """One request below /api: `path` without that prefix, `body` parsed JSON or None."""
+    """One request below /api: `path` without that prefix, `body` parsed JSON or None.
+
+    `range_start`: from which byte on an answer is wanted.
+    """
 
     method: str
     path: str
     query: Query = field(default_factory=dict)
     body: Any = None
     cookies: dict[str, str] = field(default_factory=dict)
+    range_start: int = 0
 
     def first(self, name: str) -> str:
         """The value of a parameter that is given once; empty if it is not."""
@@ -36,12 +40,17 @@ class Call:
 
 @dataclass
 class Reply:
-    """`data` becomes JSON, None = no body; `content` is sent as it is (name its Content-Type in `headers`)."""
+    """`data` becomes JSON, None = no body; `content` is sent as it is (name its Content-Type in `headers`).
+
+    `pieces` are sent one after the other, of `length` bytes in all, None = nobody knows before the end.
+    """
 
     status: int
     data: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     content: bytes | None = None
+    pieces: Iterator[bytes] | None = None
+    length: int | None = None
 
 
 Answer = Callable[..., Reply]

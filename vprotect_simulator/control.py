@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from typing import Any
 
-from vprotect_simulator import engine, landscape, plans
+from vprotect_simulator import engine, landscape, mounts, plans
 from vprotect_simulator.faults import Fault, FaultPlan
 from vprotect_simulator.firing import firing_times
 from vprotect_simulator.landscape import Kind
@@ -73,6 +73,12 @@ class Control:
     def remove_backup(self, guid: str) -> None:
         with self._lock:
             self.state.backups.pop(guid, None)
+
+    def close_mount(self, guid: str) -> None:
+        """Unmounts a backup at once and without a task, under the feet of who looks into it."""
+        with self._lock:
+            engine.catch_up(self.state)
+            mounts.close(self.state, guid)
 
     def fault(self, kind: str, **wish: Any) -> None:
         """Orders a fault (`faults.Fault`)."""

@@ -63,6 +63,7 @@ ROUTES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     ("/tasks", "GET", lambda control, call: control.tasks()),
     ("/tasks/([^/]+)", "DELETE", lambda control, call, guid: control.remove_task(guid)),
     ("/backups/([^/]+)", "DELETE", lambda control, call, guid: control.remove_backup(guid)),
+    ("/mounts/([^/]+)", "DELETE", lambda control, call, guid: control.close_mount(guid)),
     ("/sessions", "DELETE", lambda control, call: control.expire_sessions()),
     ("/faults", "POST", lambda control, call: control.fault(**_body(call))),
     ("/faults", "DELETE", lambda control, call: control.clear_faults()),

@@ -13,6 +13,8 @@ from vprotect_simulator.state import State
 NO_ROOM = "Import failed: not enough space on the target storage of hv-02.internal"
 NO_COPY = "Backup destination is not assigned to the node"
 INVENTORY_SECONDS = 20
+# The promise that goes on after RESTORE, by the restore job's type; none = that was all.
+NEXT_TASK = {"RESTORE_AND_IMPORT": "import"}
 
 
 def request_restore(state: State, body: Row) -> Row:
@@ -20,8 +22,8 @@ def request_restore(state: State, body: Row) -> Row:
     backup = _usable_backup(state, body)
     target = _target(state, body, backup)
     _check_place(state, body, target)
-    vm = _original(state, backup)
-    job = _add_job(
+    vm = original(state, backup)
+    job = add_job(
         state,
         "RESTORE_AND_IMPORT",
         backup,
@@ -32,7 +34,7 @@ def request_restore(state: State, body: Row) -> Row:
         dataCenterName=_data_center(body),
         _target=target["guid"],
     )
-    return _queue(state, "RESTORE", vm, backup, state.clock.now_ms(), job)
+    return queue_task(state, "RESTORE", vm, backup, state.clock.now_ms(), job)
 
 
 def request_restore_to_node(state: State, body: Row) -> Row:
@@ -40,18 +42,18 @@ def request_restore_to_node(state: State, body: Row) -> Row:
     backup = _usable_backup(state, body)
     if not referred_guid(body.get("node")):
         raise Refused(400, "node is required")
-    job = _add_job(state, "RESTORE", backup, restorePath=body.get("restorePath"), node=body["node"])
-    return _queue(state, "RESTORE", _original(state, backup), backup, state.clock.now_ms(), job)
+    job = add_job(state, "RESTORE", backup, restorePath=body.get("restorePath"), node=body["node"])
+    return queue_task(state, "RESTORE", original(state, backup), backup, state.clock.now_ms(), job)
 
 
-def _add_job(state: State, restore_type: str, backup: Row, **members: Any) -> Row:
+def add_job(state: State, restore_type: str, backup: Row, **members: Any) -> Row:
     job: Row = {
         "guid": new_guid(),
         "restoreType": enum(restore_type),
         "status": enum("QUEUED"),
         "restoreTime": state.clock.now_ms(),
         "backup": {"guid": backup["guid"], "snapshotTime": backup["snapshotTime"], "size": backup["size"]},
-        "protectedEntity": reference(_original(state, backup), "VM"),
+        "protectedEntity": reference(original(state, backup), "VM"),
         "taskTimeStats": {},
         **members,
     }
@@ -59,7 +61,7 @@ def _add_job(state: State, restore_type: str, backup: Row, **members: Any) -> Ro
     return job
 
 
-def _queue(state: State, kind: str, vm: Row, backup: Row, at: int, job: Row) -> Row:
+def queue_task(state: State, kind: str, vm: Row, backup: Row, at: int, job: Row) -> Row:
     return engine.queue(
         state,
         kind,
@@ -139,7 +141,7 @@ def _data_center(body: Row) -> str | None:
     return data_center.get("name") if isinstance(data_center, dict) else None
 
 
-def _original(state: State, backup: Row) -> Row:
+def original(state: State, backup: Row) -> Row:
     return state.vms.get(backup["protectedEntity"]["guid"]) or _lost(backup)
 
 
@@ -182,10 +184,10 @@ class Restore(_RestoreTask):
         job = _job_of(state, task)
         job["taskTimeStats"][self._worked] = at - task["startTime"]
         summary = f"Backup of VM: {task['protectedEntity']['name']} restored."
-        if job["restoreType"]["name"] == "RESTORE":
-            job.update(status=enum("SUCCESS"), statusInfo=summary)
+        if following := NEXT_TASK.get(job["restoreType"]["name"]):
+            engine.promise(state, at + life(state, state.settings.gap_seconds), following, task=dict(task))
         else:
-            engine.promise(state, at + life(state, state.settings.gap_seconds), "import", task=dict(task))
+            job.update(status=enum("SUCCESS"), statusInfo=summary)
         return summary
 
 
@@ -217,7 +219,7 @@ def _import(state: State, made: Row, at: int) -> None:
     backup = state.backups.get(job["backup"]["guid"])
     if job["status"]["name"] != "INPROGRESS" or backup is None:
         return
-    _queue(state, "IMPORT", _original(state, backup), backup, at, job)
+    queue_task(state, "IMPORT", original(state, backup), backup, at, job)
 
 
 def _appear(state: State, made: Row, at: int) -> None:

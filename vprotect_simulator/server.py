@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from email.utils import formatdate
@@ -155,7 +157,8 @@ class _Handler(BaseHTTPRequestHandler):
         if problem:
             self._send(Reply(400, {"message": problem}))
         elif address.path.startswith("/api/"):
-            self._play(Call(self.command, address.path.removeprefix("/api"), query, body, cookies))
+            path = address.path.removeprefix("/api")
+            self._play(Call(self.command, path, query, body, cookies, self._range_start()))
         elif address.path.startswith("/control/"):
             call = Call(self.command, address.path.removeprefix("/control"), query, body)
             self._send(self.server.simulator.control_call(call))
@@ -163,6 +166,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(Reply(404, {"message": "Not found"}))
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _handle
+
+    def _range_start(self) -> int:
+        """Of the one kind of range that a broken transfer is taken up with: from a byte to the end."""
+        wanted = re.fullmatch(r"bytes=(\d{1,18})-", self.headers.get("Range", ""))
+        return int(wanted[1]) if wanted else 0
 
     def _read_body(self) -> tuple[Any, str]:
         """The JSON body and what is wrong with it."""
@@ -227,9 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "drip":
                 self._drip(_rendered(reply), fault.seconds)
             case _:
-                head, gap, body = _rendered(reply).partition(b"\r\n\r\n")
-                self._write(head + gap + body[: len(body) // 2])
-                self.close_connection = True
+                self._send_half(reply)
 
     def _fail(self, fault: Fault) -> None:
         match fault.kind:
@@ -242,18 +248,32 @@ class _Handler(BaseHTTPRequestHandler):
             case "reset":
                 self._reset()
             case "garbage":
-                self._write(_rendered(Reply(200), b'[{"guid": "not closed'))
+                self._write(_whole(Reply(200), b'[{"guid": "not closed'))
             case "html":
-                self._write(_rendered(Reply(200), b"<html><body>Proxy</body></html>", "text/html"))
+                self._write(_whole(Reply(200), b"<html><body>Proxy</body></html>", "text/html"))
             case "empty":
                 self._send(Reply(200))
 
-    def _drip(self, rendered: bytes, seconds: float) -> None:
-        for byte in rendered:
-            self._write(bytes([byte]))
-            if self.close_connection:
-                return
-            time.sleep(seconds)
+    def _drip(self, rendered: Iterator[bytes], seconds: float) -> None:
+        for piece in rendered:
+            for byte in piece:
+                self._write(bytes([byte]))
+                if self.close_connection:
+                    return
+                time.sleep(seconds)
+
+    def _send_half(self, reply: Reply) -> None:
+        """The whole head, and half of the body; of one without a known length its first piece."""
+        rendered = _rendered(reply)
+        head, gap, body = next(rendered).partition(b"\r\n\r\n")
+        self._write(head + gap + body[: len(body) // 2])
+        left = (reply.length or 0) // 2
+        for piece in rendered:
+            self._write(piece[:left] if reply.length else piece)
+            left -= len(piece)
+            if left <= 0 or self.close_connection:
+                break
+        self.close_connection = True
 
     def _reset(self) -> None:
         """Closes with RST instead of a farewell."""
@@ -265,7 +285,10 @@ class _Handler(BaseHTTPRequestHandler):
     # ── Bytes ────────────────────────────────────────────────────────────────
 
     def _send(self, reply: Reply) -> None:
-        self._write(_rendered(reply, skew_ms=self.server.simulator.state.clock.offset_ms))
+        for piece in _rendered(reply, skew_ms=self.server.simulator.state.clock.offset_ms):
+            self._write(piece)
+            if self.close_connection:
+                return
 
     def _write(self, data: bytes) -> None:
         try:
@@ -278,16 +301,32 @@ class _Handler(BaseHTTPRequestHandler):
         """The ledger is the log."""
 
 
-def _rendered(reply: Reply, raw: bytes | None = None, kind: str = "application/json", *, skew_ms: int = 0) -> bytes:
+def _rendered(reply: Reply, *, skew_ms: int = 0) -> Iterator[bytes]:
+    """The answer as it goes over the wire, in one piece or in those that it is made of."""
+    if reply.pieces is None:
+        yield _whole(reply, skew_ms=skew_ms)
+        return
+    is_chunked = reply.length is None
+    length = {"Transfer-Encoding": "chunked"} if is_chunked else {"Content-Length": str(reply.length)}
+    yield _head(reply, {**length, **reply.headers}, skew_ms)
+    for piece in filter(None, reply.pieces):
+        yield b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece
+    if is_chunked:
+        yield b"0\r\n\r\n"
+
+
+def _whole(reply: Reply, raw: bytes | None = None, kind: str = "application/json", *, skew_ms: int = 0) -> bytes:
     if raw is None:
         raw = reply.content
     body = raw if raw is not None else b"" if reply.data is None else json.dumps(reply.data).encode()
+    kinds = {} if reply.status == 204 else {"Content-Type": kind, "Content-Length": str(len(body))}
+    return _head(reply, {**kinds, **reply.headers}, skew_ms) + body
+
+
+def _head(reply: Reply, headers: dict[str, str], skew_ms: int) -> bytes:
     moment = formatdate(time.time() + skew_ms / 1000, usegmt=True)
-    headers = {"Date": moment, "Content-Type": kind, "Content-Length": str(len(body)), **reply.headers}
-    if reply.status == 204:
-        del headers["Content-Type"], headers["Content-Length"]
-    lines = [f"HTTP/1.1 {reply.status} Answer", *(f"{name}: {value}" for name, value in headers.items())]
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    lines = [f"HTTP/1.1 {reply.status} Answer", f"Date: {moment}", *(f"{n}: {value}" for n, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode()
 
 
 def _with_every(value: Any, member: str, replacement: Any) -> Any:

@@ -20,6 +20,8 @@ class Settings:
     `name_clash_status`: of a name that is taken (unknown 5). `put_answer`: details or nothing (unknown 17).
     `tenant_not_sent`: what a PUT without tenantId does to it, clear or keep (unknown 6). `schedule_in_use`: refuse
     or unassign one that is deleted (unknown 14). `hour_reading`: times of day within the day, negative or over it.
+    `unmount_time` of current servers: absent, absolute (5.0, 5.1) or duration; `unmount_period` where none is given.
+    `unmounted_mounts`: keep or remove. `download_ranges`: a transfer can be taken up in its middle.
     """
 
     speed: float = 1.0
@@ -40,6 +42,10 @@ class Settings:
     schedule_in_use: str = "refuse"
     hour_reading: str = "day"
     has_restore_jobs: bool = True
+    unmount_time: str = "duration"
+    unmount_period: float = 24 * 3600
+    unmounted_mounts: str = "keep"
+    download_ranges: bool = False
     queue_seconds: float = 20
     gap_seconds: float = 15
 
@@ -52,6 +58,8 @@ class Settings:
         "tenant_not_sent": ("clear", "keep"),
         "schedule_in_use": ("refuse", "unassign"),
         "hour_reading": ("day", "negative", "over"),
+        "unmount_time": ("absent", "absolute", "duration"),
+        "unmounted_mounts": ("keep", "remove"),
     }
 
     def change(self, changes: Row) -> None:
@@ -104,6 +112,9 @@ class State:
     tasks: dict[str, Row] = field(default_factory=dict)
     backups: dict[str, Row] = field(default_factory=dict)
     restore_jobs: dict[str, Row] = field(default_factory=dict)
+    mounts: dict[str, Row] = field(default_factory=dict)
+    mounted_file_systems: dict[str, Row] = field(default_factory=dict)
+    mounted_files: dict[str, Row] = field(default_factory=dict)
     promises: list[Row] = field(default_factory=list)
     sessions: dict[str, int] = field(default_factory=dict)
     refused_logins: int = 0

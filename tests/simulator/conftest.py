@@ -24,7 +24,11 @@ class Answer:
     def __init__(self, response: http.client.HTTPResponse) -> None:
         self.status = response.status
         self.headers = response.headers
-        self.text = response.read().decode()
+        self.raw = response.read()
+
+    @property
+    def text(self) -> str:
+        return self.raw.decode()
 
     @property
     def data(self) -> Any:
@@ -42,10 +46,10 @@ class PlainClient:
         self.cookie = answer.headers.get("Set-Cookie", "").partition(";")[0]
         return answer
 
-    def call(self, method: str, path: str, body: Any = None, *, raw: bytes | None = None) -> Answer:
+    def call(self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, **headers: str) -> Answer:
         connection = http.client.HTTPSConnection("localhost", self.simulator.port, timeout=10, context=self._tls)
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()
-        connection.request(method, path, data, {"Cookie": self.cookie, "Content-Type": "application/json"})
+        connection.request(method, path, data, {"Cookie": self.cookie, "Content-Type": "application/json", **headers})
         try:
             return Answer(connection.getresponse())
         finally:

@@ -36,7 +36,7 @@ FILTERS: Filters = {
 def list_tasks(state: State, call: Call) -> Reply:
     rows = of_tenant(state, call, "/tasks", state.tasks.values(), _tenant_values)
     filters = {**FILTERS, ENTITY[state.dialect]: guid_in("protectedEntity")}
-    return listed(state, call, [_shown(state, row) for row in filtered(state, call, rows, filters)])
+    return listed(state, call, [shown(state, row) for row in filtered(state, call, rows, filters)])
 
 
 def _tenant_values(state: State, task: Row) -> list[str]:
@@ -44,12 +44,12 @@ def _tenant_values(state: State, task: Row) -> list[str]:
     return vm["_tenant_values"] if vm else []
 
 
-def _shown(state: State, task: Row) -> Row:
+def shown(state: State, task: Row) -> Row:
     return {**task, "progress": engine.progress_of(task, state.clock.now_ms())}
 
 
 def get_task(state: State, call: Call, guid: str) -> Reply:
-    return Reply(200, to_wire(_shown(state, found(state.tasks, guid))))
+    return Reply(200, to_wire(shown(state, found(state.tasks, guid))))
 
 
 def change_task_state(state: State, call: Call, guid: str) -> Reply:
@@ -57,7 +57,7 @@ def change_task_state(state: State, call: Call, guid: str) -> Reply:
     if enum_name(body.get("state")) != "CANCELLED":
         raise Refused(400, "A task can only be cancelled")
     engine.cancel(state, task, str(body.get("statusInfo") or "Canceled by user"))
-    return Reply(200, to_wire(_shown(state, task)))
+    return Reply(200, to_wire(shown(state, task)))
 
 
 def delete_task(state: State, call: Call, guid: str) -> Reply:
@@ -71,7 +71,7 @@ def delete_task(state: State, call: Call, guid: str) -> Reply:
 def export(state: State, call: Call) -> Reply:
     """One task and one backup for each machine (API reference, 6.3)."""
     wish, vms = _read_export(state, call.object())
-    tasks = [_shown(state, backups.request_backup(state, vm, wish)) for vm in vms]
+    tasks = [shown(state, backups.request_backup(state, vm, wish)) for vm in vms]
     return Reply(201, _shaped(state.settings.answer_shape, to_wire(tasks)))
 
 
@@ -124,13 +124,13 @@ def _shaped(shape: str, tasks: list[Row]) -> Any:
 
 def restore_and_import(state: State, call: Call) -> Reply:
     """One object: the RESTORE task; the IMPORT task appears later by itself (API reference, 6.4)."""
-    task = _shown(state, restores.request_restore(state, call.object()))
+    task = shown(state, restores.request_restore(state, call.object()))
     shape = state.settings.answer_shape
     return Reply(201, _shaped("object" if shape == "array" else shape, to_wire([task])))
 
 
 def restore_to_node(state: State, call: Call) -> Reply:
-    return Reply(201, to_wire(_shown(state, restores.request_restore_to_node(state, call.object()))))
+    return Reply(201, to_wire(shown(state, restores.request_restore_to_node(state, call.object()))))
 
 
 ROUTES = (
