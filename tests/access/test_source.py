@@ -25,7 +25,7 @@ STATEMENTS = {
 # Looks at a certificate that may not be trusted, and sends nothing (tests/vprotect_bridge/test_check.py).
 LOOKS_AT_CERTIFICATES = "vprotect_bridge/client/certificate.py"
 # Calls out of the process: to vProtect, and to what customers name.
-CALLERS = {"vprotect_bridge/client/transport.py", "tenants/outbound.py", LOOKS_AT_CERTIFICATES}
+CALLERS = {"vprotect_bridge/client/connections.py", "tenants/outbound.py", LOOKS_AT_CERTIFICATES}
 
 
 def name_of(path: Path) -> str:
@@ -96,6 +96,6 @@ def test_no_filter_of_vprotects_is_trusted_alone():
 
 def test_an_address_upstream_is_built_from_checked_parts():
     """The peer cuts a path at its first "api"; ours is made of templates whose parts pass one function."""
-    api = (ROOT / "vprotect_bridge/client/api.py").read_text()
-    for part in re.findall(r'f"/[^"]*\{([^}]+)\}', api):
-        assert re.match(r"checked\(", part), part
+    calls = [(ROOT / "vprotect_bridge/client" / name).read_text() for name in ("api.py", "mounts.py")]
+    parts = [part for text in calls for part in re.findall(r'f"/[^"]*\{([^}]+)\}', text)]
+    assert len(parts) >= 3 and all(part.startswith("checked(") for part in parts), parts

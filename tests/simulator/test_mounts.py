@@ -213,7 +213,9 @@ def test_what_is_no_folder_is_refused(path: Any, client: PlainClient, root: str)
     assert listing(client, root, path).status in {400, 404}
 
 
-@pytest.mark.parametrize("path", ["/../../../../../etc/shadow", "/srv/odd/links/to-the-node", "/srv/odd/links/up-and-out"])
+@pytest.mark.parametrize(
+    "path", ["/../../../../../etc/shadow", "/srv/odd/links/to-the-node", "/srv/odd/links/up-and-out"]
+)
 def test_dots_and_links_lead_to_the_node_as_on_a_careless_server(path: str, client: PlainClient, root: str):
     assert download(client, root, path).text == OF_THE_NODE
 

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from vprotect_bridge.client.dialects import DIALECTS, ExportRequest, RestoreRequest
 from vprotect_bridge.client.errors import BadAnswer, NotFound
+from vprotect_bridge.client.mounts import Mounts
 from vprotect_bridge.client.plans import Policy, Resource, Rule, Schedule, checked
 from vprotect_bridge.client.read import Malformed
-from vprotect_bridge.client.transport import Transport
+from vprotect_bridge.client.transport import Answer, Transport
 from vprotect_bridge.client.types import (
     Backup,
     Cluster,
@@ -44,6 +45,7 @@ class VProtect:
         self.schedules = Resource(self, "/schedules", Schedule.from_json)
         self.policies = Resource(self, "/policies/vm-backup", Policy.from_json)
         self.rules = Resource(self, "/rules/vm-backup", Rule.from_json)
+        self.mounts = Mounts(self)
 
     def list_virtual_machines(self, *, tenantid: str | None = None) -> Listing[VirtualMachine]:
         """Every machine of the inventory, also those that are gone (API reference, 5.1).
@@ -113,7 +115,11 @@ class VProtect:
     def usable_destinations(self, vm_guids: list[str]) -> Listing[Destination]:
         """Destinations usable for all of these machines: a query disguised as POST (API reference, 14.2)."""
         answer = self.transport.post("/backup-destinations/usable-for-vms", [{"guid": guid} for guid in vm_guids])
-        return _listing(answer.data, Destination.from_json, complete=True)
+        return self.listing(answer, Destination.from_json)
+
+    def listing(self, answer: Answer, parse: Callable[[Any], T]) -> Listing[T]:
+        """Of a question disguised as a POST, which comes whole."""
+        return _listing(answer.data, parse, complete=True)
 
     def list_projects(self) -> Listing[Project]:
         return self.pages("/projects", {}, Project.from_json)
@@ -140,11 +146,15 @@ class VProtect:
         made all the same.
         """
         answer = self.transport.post("/tasks/restore-and-import", self.dialect.restore_body(request))
+        return self.task_of(answer, "RESTORE", request.backup_guid)
+
+    def task_of(self, answer: Answer, kind: str, backup: str) -> Task:
+        """The one task of this kind and backup that an answer names. Raises `BadAnswer`."""
         rows = _rows_of_tasks(answer.data)
         if len(rows) != 1:
             raise BadAnswer(f"the answer names {len(rows)} tasks", status=answer.status)
         task = _one(rows[0], Task.from_json)
-        if task.type not in {"RESTORE", ""} or (task.backup and task.backup.guid != request.backup_guid):
+        if task.type not in {kind, ""} or (task.backup and task.backup.guid != backup):
             raise BadAnswer("the answer is about another task", status=answer.status)
         return task
 

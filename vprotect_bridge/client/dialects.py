@@ -39,16 +39,34 @@ class RestoreRequest:
     location_guid: str = ""
 
 
+@dataclass(frozen=True)
+class MountRequest:
+    """A backup mounted as it is, all of its file systems below `mount_path` (API reference, 15).
+
+    Classic servers want the node, current ones the location. `unmount_time` is what this server understands by it: a
+    moment or a length in milliseconds, None where it knows none.
+    """
+
+    backup_guid: str
+    mount_path: str
+    node_guid: str = ""
+    location_guid: str = ""
+    unmount_time: int | None = None
+
+
 # The lists that can be asked for one tenant's alone.
 OF_A_TENANT = ("/virtual-machines", "/tasks", "/schedules", "/policies/vm-backup")
 
 
 class Dialect(Protocol):
     tenant_filters: dict[str, str]
+    mounts_by_location: bool
 
     def export_body(self, request: ExportRequest) -> dict[str, Any]: ...
 
     def restore_body(self, request: RestoreRequest) -> dict[str, Any]: ...
+
+    def mount_body(self, request: MountRequest) -> dict[str, Any]: ...
 
     def rule_destination(self, guid: str, rule: dict[str, Any]) -> dict[str, Any]:
         """The members of a rule that say where it stores, out of what it says now."""
@@ -61,12 +79,17 @@ class Classic:
     """3.8–4.x, the guide."""
 
     tenant_filters = {**dict.fromkeys(OF_A_TENANT, "tenantid"), "/tasks": "tenantId"}
+    mounts_by_location = False
 
     def export_body(self, request: ExportRequest) -> dict[str, Any]:
         return {**_common(request), "backupDestination": {"guid": request.destination_guid}}
 
     def restore_body(self, request: RestoreRequest) -> dict[str, Any]:
         return _restore(request)
+
+    def mount_body(self, request: MountRequest) -> dict[str, Any]:
+        source = {"backup": {"guid": request.backup_guid}, "node": {"guid": request.node_guid}}
+        return {**source, **_mount(request)}
 
     def rule_destination(self, guid: str, rule: dict[str, Any]) -> dict[str, Any]:
         return {"backupDestinations": [{"guid": guid}]}
@@ -80,6 +103,7 @@ class Current:
     """5.0–7.x."""
 
     tenant_filters = dict.fromkeys(OF_A_TENANT, "project-uuid")
+    mounts_by_location = True
 
     def export_body(self, request: ExportRequest) -> dict[str, Any]:
         rules = [{"guid": guid} for guid in request.rule_guids]
@@ -88,6 +112,9 @@ class Current:
     def restore_body(self, request: RestoreRequest) -> dict[str, Any]:
         location = {"backupLocation": {"guid": request.location_guid}} if request.location_guid else {}
         return {**_restore(request), **location}
+
+    def mount_body(self, request: MountRequest) -> dict[str, Any]:
+        return {"backupLocation": {"guid": request.location_guid}, **_mount(request)}
 
     def rule_destination(self, guid: str, rule: dict[str, Any]) -> dict[str, Any]:
         """Retention and the other destinations stay; a new one gets what the vendor's pages propose (12.2)."""
@@ -135,6 +162,11 @@ def _common(request: ExportRequest) -> dict[str, Any]:
         "windowStart": request.window_start_ms,
         "windowEnd": request.window_end_ms,
     }
+
+
+def _mount(request: MountRequest) -> dict[str, Any]:
+    unmount = {} if request.unmount_time is None else {"unmountTime": request.unmount_time}
+    return {"mode": {"name": "AUTO"}, "mountedFileSystems": [{"mountPath": request.mount_path}], **unmount}
 
 
 def _restore(request: RestoreRequest) -> dict[str, Any]:

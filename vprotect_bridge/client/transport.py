@@ -6,25 +6,23 @@ make a POST ambiguous.
 
 from __future__ import annotations
 
-import contextvars
 import json
 import logging
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from vprotect_bridge.client import read
+from vprotect_bridge.client.connections import deadline, http_session, opened_sockets
+from vprotect_bridge.client.download import Download
 from vprotect_bridge.client.errors import (
     Ambiguous,
     BadAnswer,
@@ -150,18 +148,50 @@ class Transport:
         """One POST; a 401 was not processed and is repeated once after a login, nothing else ever is."""
         return self._call("POST", path, body=body)
 
+    def ask(self, path: str, body: Any) -> Answer:
+        """A question disguised as a POST: it changes nothing, and its answer may be as long as a list's."""
+        return self._call("POST", path, body=body, most_bytes=MOST_BYTES)
+
     def delete(self, path: str) -> Answer:
         return self._call("DELETE", path)
 
-    def _call(self, method: str, path: str, *, params: dict[str, Any] | None = None, body: Any = None) -> Answer:
-        generation, cookies = self._sessions.cookies()
-        if cookies is None:
-            generation, cookies = self._sessions.login(generation, self._login)
-        answer = self._once(method, path, params, body, cookies)
+    def _call(self, method: str, path: str, *, params: Any = None, body: Any = None, most_bytes: int = 0) -> Answer:
+        most_bytes = most_bytes or (MOST_BYTES_OF_A_POST if method == "POST" else MOST_BYTES)
+        generation, cookies = self._session()
+        answer = self._once(method, path, params, body, cookies, most_bytes)
         if answer.status_code == 401:
             _, cookies = self._sessions.login(generation, self._login)
-            answer = self._once(method, path, params, body, cookies)
+            answer = self._once(method, path, params, body, cookies, most_bytes)
         return _read(answer)
+
+    def _session(self) -> tuple[int, Cookies]:
+        generation, cookies = self._sessions.cookies()
+        return (generation, cookies) if cookies is not None else self._sessions.login(generation, self._login)
+
+    @contextmanager
+    def download(self, path: str, body: Any, *, start: int = 0) -> Iterator[Download]:
+        """An answer that is read piece by piece and is never whole in memory, from the byte `start` on if it can be.
+
+        The deadline is that of each piece. Raises `UpstreamError` as any call does.
+        """
+        generation, cookies = self._session()
+        with ExitStack() as opened:
+            found = self._open(opened, path, body, cookies, start)
+            if isinstance(found, _Received) and found.status_code == 401:
+                _, cookies = self._sessions.login(generation, self._login)
+                found = self._open(opened, path, body, cookies, start)
+            if isinstance(found, _Received):
+                _read(found)
+                raise BadAnswer("a file was expected", status=found.status_code)
+            yield found
+
+    def _open(self, kept: ExitStack, path: str, body: Any, cookies: Cookies, start: int) -> Download | _Received:
+        """The file, or the answer that says why not."""
+        opened: list[socket.socket] = []
+        with self._request("POST", path, None, body, cookies, opened, kept, start) as response:
+            if response.status_code in {200, 206}:
+                return Download(response, opened, self._timeout, start)
+            return _Received(response, MOST_BYTES_OF_A_POST)
 
     def _login(self) -> Cookies:
         """Guide, "Login": POST the credentials, keep all cookies."""
@@ -174,35 +204,55 @@ class Transport:
         self.account = _account(answer)
         return answer.cookies.get_dict()
 
-    def _once(self, method: str, path: str, params: Any, body: Any, cookies: Cookies) -> _Received:
+    def _once(
+        self, method: str, path: str, params: Any, body: Any, cookies: Cookies, most_bytes: int = MOST_BYTES_OF_A_POST
+    ) -> _Received:
+        with ExitStack() as kept, self._request(method, path, params, body, cookies, [], kept) as response:
+            return _Received(response, most_bytes)
+
+    @contextmanager
+    def _request(
+        self,
+        method: str,
+        path: str,
+        params: Any,
+        body: Any,
+        cookies: Cookies,
+        opened: list[socket.socket],
+        kept: ExitStack,
+        start: int | None = None,
+    ) -> Iterator[requests.Response]:
+        """Within the deadline, also of what is read inside; the connection stays open for as long as `kept`."""
         began = time.monotonic()
-        opened: list[socket.socket] = []
-        token = _opened_sockets.set(opened)
+        token = opened_sockets.set(opened)
         try:
-            with _deadline(self._timeout, opened), _http() as http:
-                response = http.request(
+            with deadline(self._timeout, opened) as is_cut:
+                response = kept.enter_context(http_session()).request(
                     method,
                     self._api + path,
                     params=params,
                     json=body,
                     cookies=cookies,
-                    headers=_headers(self._correlation()),
+                    headers=_headers(self._correlation(), start),
                     timeout=(min(CONNECT_SECONDS, self._timeout), self._timeout),
                     verify=self._verify,
                     allow_redirects=False,
                     stream=True,
                 )
+                kept.callback(response.close)
                 self._note_clock(response.headers.get("Date"))
-                received = _Received(response, MOST_BYTES_OF_A_POST if method == "POST" else MOST_BYTES)
+                yield response
+            if is_cut.is_set():
+                # Cut among the headers or in a body of unknown length, it looks like the end of a short answer.
+                raise Ambiguous(f"{method} {path}: no answer in time")
         except (requests.RequestException, OSError) as error:
             # Before a connection stood nothing can have been sent; after, anything may have been.
             kind = Ambiguous if opened else NotSent
             raise kind(f"{method} {path}: {type(error).__name__}") from error
         finally:
-            _opened_sockets.reset(token)
+            opened_sockets.reset(token)
         milliseconds = (time.monotonic() - began) * 1000
-        logger.info("vProtect %s %s → %s in %.0f ms", method, path, received.status_code, milliseconds)
-        return received
+        logger.info("vProtect %s %s → %s in %.0f ms", method, path, response.status_code, milliseconds)
 
     def _note_clock(self, date: str | None) -> None:
         """Before the body is read: a long list would make vProtect's clock look slow."""
@@ -292,66 +342,12 @@ def _message(answer: _Received) -> str:
     return str(outer or inner or f"HTTP {answer.status_code}")[:2000]
 
 
-def _headers(correlation: str) -> dict[str, str]:
-    return {"Accept": "application/json", **({"X-Correlation-Id": correlation} if correlation else {})}
-
-
-# ── Connections ──────────────────────────────────────────────────────────────
-
-_opened_sockets: contextvars.ContextVar[list[socket.socket]] = contextvars.ContextVar("opened_sockets")
-
-
-class _WatchedHTTP(HTTPConnection):
-    def connect(self) -> None:
-        super().connect()
-        _opened_sockets.get().append(self.sock)
-
-
-class _WatchedHTTPS(HTTPSConnection):
-    def connect(self) -> None:
-        super().connect()
-        _opened_sockets.get().append(self.sock)
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _WatchedHTTP
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _WatchedHTTPS
-
-
-@contextmanager
-def _http() -> Iterator[requests.Session]:
-    """A session for one call. `trust_env` off: neither proxies nor REQUESTS_CA_BUNDLE come from outside."""
-    with requests.Session() as session:
-        session.trust_env = False
-        adapter = HTTPAdapter(max_retries=0)
-        adapter.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
-        yield session
-
-
-@contextmanager
-def _deadline(seconds: float, opened: list[socket.socket]) -> Iterator[None]:
-    """Cuts the connection when time is up: a read time-out counts from the last byte, a dripping server knows."""
-
-    def cut() -> None:
-        for connection in opened:
-            try:
-                # On the plain socket, below TLS: a TLS object is not to be touched from a second thread.
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)
-            except OSError:
-                logger.debug("the connection had ended already")
-
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+def _headers(correlation: str, start: int | None) -> dict[str, str]:
+    """`start` of a file: one that may be taken up in its middle must not be compressed on the way."""
+    as_it_is = {} if start is None else {"Accept-Encoding": "identity"}
+    rest = {"Range": f"bytes={start}-"} if start else {}
+    named = {"X-Correlation-Id": correlation} if correlation else {}
+    return {"Accept": "application/json" if start is None else "*/*", **named, **as_it_is, **rest}
 
 
 __all__ = ["Answer", "MemorySessionStore", "SessionStore", "Transport", "UpstreamError", "login_pause"]

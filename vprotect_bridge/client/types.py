@@ -164,16 +164,18 @@ class Copy:
     destination: Reference | None
     role: str
     status: str
+    guid: str = ""
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Self:
-        destination = Reference.read(row.get("backupDestination"))
-        return cls(destination, read.enum(row.get("roleType")), read.enum(row.get("status")))
+        destination, own = Reference.read(row.get("backupDestination")), Reference.read(row)
+        role, status = read.enum(row.get("roleType")), read.enum(row.get("status"))
+        return cls(destination, role, status, own.guid if own else "")
 
 
 @dataclass(frozen=True)
 class Backup:
-    """API reference, 8.1. Durations are milliseconds."""
+    """API reference, 8.1 and 8.2. Durations are milliseconds. `mountable` only the details tell, None otherwise."""
 
     guid: str
     status: str
@@ -193,6 +195,7 @@ class Backup:
     origin: Reference | None
     source_project: Reference | None
     warnings: tuple[str, ...]
+    mountable: bool | None
 
     @classmethod
     def from_json(cls, row: Any) -> Self:
@@ -218,6 +221,7 @@ class Backup:
             origin=Reference.read(row.get("originEntity")),
             source_project=Reference.read(row.get("sourceProject")),
             warnings=read.texts(row.get("warnings")),
+            mountable=read.flag(row.get("mountable")),
         )
 
 
