@@ -39,3 +39,14 @@ def restores_without_owner() -> QuerySet[Operation]:
     ).exclude(tenant=OuterRef("tenant"))
     waiting = restores.filter(Q(restored_guid="") | Exists(earlier))
     return waiting.select_related("tenant", "machine").order_by("-finished_at")
+
+
+def candidates(restore: Operation) -> QuerySet[Machine]:
+    """Machines that one of these may have become; it is an operator who says so.
+
+    Nobody's, of the name that was asked for; or the tenant's by another rule, of that name and not seen before.
+    """
+    nobodys = Q(tenant=None)
+    its_own = Q(tenant=restore.tenant_id, first_seen_at__gte=restore.created_at)
+    living = Machine.across_tenants.filter(nobodys | its_own, vanished_at=None)
+    return living.filter(name=restore.request.get("name") or "\x01").order_by("name", "guid")

@@ -13,6 +13,7 @@ import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
+from django.contrib.auth.models import Permission
 from django.db import DatabaseError, connection
 from django.test import Client
 from django.utils import timezone
@@ -175,6 +176,57 @@ def test_a_restored_machine_is_given_by_its_guid(
     operator.post("/vprotect_bridge/operation/", chosen)
     assert Claim.across_tenants.filter(tenant=sunflower, value="vm-new").exists() == is_taken
     assert Machine.across_tenants.get(guid="vm-theirs").tenant == pine
+
+
+DRIFT = "/vprotect_bridge/machine/drift/"
+
+
+def test_machines_are_claimed_where_they_are_listed(sunflower: Tenant, pine: Tenant, operator: Client):
+    one, two, theirs = machine_of(None, "vm-1"), machine_of(None, "vm-2"), machine_of(pine, "vm-9")
+    ticked = {"claim": "", "tenant": sunflower.pk, "machine": [one.pk, theirs.pk, "x", "1e9"]}
+    assert "1 machine claimed." in said(operator.post(DRIFT, ticked, follow=True))
+    owners = dict(Machine.across_tenants.values_list("guid", "tenant__slug"))
+    assert owners == {"vm-1": "sunflower", "vm-2": None, "vm-9": "pine"}
+    assert AuditEntry.across_tenants.get().machine_guid == "vm-1"
+    for tenant in ("", "x", "0", "9" * 30):
+        nothing = {"claim": "", "tenant": tenant, "machine": [two.pk]}
+        assert "Choose a tenant first." in said(operator.post(DRIFT, nothing, follow=True)), tenant
+
+
+@pytest.mark.parametrize(("named", "is_taken"), [("{} vm-new", True), ("{} vm-theirs", False), ("x vm-new", False)])
+def test_a_restored_machine_is_given_where_it_is_listed(
+    named: str, is_taken: bool, sunflower: Tenant, pine: Tenant, operator: Client
+):
+    machine_of(None, "vm-new")
+    machine_of(pine, "vm-theirs")
+    restore = operation_on(machine_of(sunflower), kind="restore", submission="accepted", outcome="succeeded")
+    restore.request |= {"name": "machine vm-new"}
+    restore.save()
+    assert f'value="{restore.pk} vm-new"' in said(operator.get(DRIFT))
+    operator.post(DRIFT, {"became": named.format(restore.pk)})
+    assert Claim.across_tenants.filter(tenant=sunflower, value="vm-new").exists() == is_taken
+    assert ("fit together" in said(operator.get(DRIFT))) == is_taken
+
+
+def test_a_restored_machine_that_is_theirs_by_its_project_waits_no_longer(sunflower: Tenant, operator: Client):
+    restore = operation_on(machine_of(sunflower), kind="restore", submission="accepted", outcome="succeeded")
+    restore.request |= {"name": "machine vm-new"}
+    restore.save()
+    machine_of(sunflower, "vm-new")
+    assert "It is this one" in said(operator.get(DRIFT))
+    operator.post(DRIFT, {"became": f"{restore.pk} vm-new"})
+    assert Operation.across_tenants.get().restored_guid == "vm-new" and not Claim.across_tenants.exists()
+
+
+def test_who_only_looks_puts_nothing_right(sunflower: Tenant, operator: Client):
+    machine = machine_of(None, "vm-1")
+    looker = User.objects.create_user("looker@provider.example", "a password for tests", is_staff=True)
+    looker.user_permissions.set(Permission.objects.filter(codename="view_machine"))
+    operator.force_login(looker)
+    page = said(operator.get(DRIFT))
+    assert "1 machine that nobody owns" in page and "checkbox" not in page and 'name="claim"' not in page
+    operator.post(DRIFT, {"claim": "", "tenant": sunflower.pk, "machine": [machine.pk]})
+    assert not Claim.across_tenants.exists()
 
 
 # ── History ──────────────────────────────────────────────────────────────────

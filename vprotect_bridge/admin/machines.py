@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
@@ -16,12 +17,13 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from tenants.admin.read_only import ReadOnlyAdmin
 from tenants.audit import address_of
 from tenants.models import Claim, Tenant
 from vprotect_bridge import claims, drift
-from vprotect_bridge.admin.decisions import audit
+from vprotect_bridge.admin.decisions import audit, name_restored
 from vprotect_bridge.hand_over import hand_over, history_by_owner
 from vprotect_bridge.models import Machine, OwnerChange
 
@@ -70,13 +72,18 @@ class MachineAdmin(ReadOnlyAdmin, admin.ModelAdmin):
     @admin.action(description=_("Claim unclaimed machines for the tenant"), permissions=["claim"])
     def claim(self, request: HttpRequest, queryset: QuerySet[Machine]) -> None:
         """Machines that somebody owns are left alone: taking one away is done in the tenant's claims."""
-        chosen = request.POST.get("tenant", "")
-        tenant = Tenant.objects.filter(pk=int(chosen), is_active=True).first() if chosen.isdecimal() else None
+        chosen = ChooseTenant.base_fields["tenant"]
+        try:
+            tenant = chosen.clean(request.POST.get("tenant"))
+        except forms.ValidationError:
+            tenant = None
         if tenant is None:
-            self.message_user(request, _("Choose a tenant beside the action."), messages.ERROR)
+            self.message_user(request, _("Choose a tenant first."), messages.ERROR)
             return
         machines = [machine for machine in queryset.filter(tenant=None) if self._claim(request, machine, tenant)]
-        self.message_user(request, _("%(count)d machines claimed.") % {"count": len(machines)})
+        count = len(machines)
+        message = ngettext("%(count)d machine claimed.", "%(count)d machines claimed.", count) % {"count": count}
+        self.message_user(request, message, messages.SUCCESS if count else messages.WARNING)
 
     @transaction.atomic
     def _claim(self, request: HttpRequest, machine: Machine, tenant: Tenant) -> bool:
@@ -94,7 +101,7 @@ class MachineAdmin(ReadOnlyAdmin, admin.ModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         if request.method == "POST" and self.has_claim_permission(request):
-            self._settle(request)
+            self._put_right(request)
             return redirect("admin:drift")
         restores = list(drift.restores_without_owner()[:FEW])
         context = {
@@ -106,21 +113,35 @@ class MachineAdmin(ReadOnlyAdmin, admin.ModelAdmin):
             "claim_count": drift.claims_of_nothing().count(),
             "changes": drift.owner_changes()[:FEW],
             "change_count": drift.owner_changes().count(),
-            "restores": [(restore, self._candidates(restore.request)) for restore in restores],
+            "restores": [(restore, drift.candidates(restore)[:3]) for restore in restores],
             "restore_count": drift.restores_without_owner().count(),
+            "tenants": Tenant.objects.filter(is_active=True),
+            "may_claim": self.has_claim_permission(request),
         }
         return TemplateResponse(request, "operator/drift.html", context)
 
-    def _settle(self, request: HttpRequest) -> None:
-        pk = request.POST.get("settle", "")
+    def _put_right(self, request: HttpRequest) -> None:
+        if "claim" in request.POST:
+            chosen = [int(pk) for pk in request.POST.getlist("machine") if pk.isdecimal()]
+            self.claim(request, drift.unclaimed_machines().filter(pk__in=chosen))
+        elif "became" in request.POST:
+            operation, _space, guid = request.POST["became"].partition(" ")
+            self._name_restored(request, operation, guid)
+        else:
+            self._settle(request, request.POST.get("settle", ""))
+
+    def _name_restored(self, request: HttpRequest, operation: str, guid: str) -> None:
+        try:
+            restores = drift.restores_without_owner().filter(pk=UUID(operation))
+        except ValueError:
+            restores = drift.restores_without_owner().none()
+        self.message_user(request, *name_restored(request, restores, guid))
+
+    def _settle(self, request: HttpRequest, pk: str) -> None:
         change = OwnerChange.objects.filter(pk=int(pk), settled_at=None).first() if pk.isdecimal() else None
         if change is not None:
             OwnerChange.objects.filter(pk=change.pk).update(settled_at=timezone.now())
             audit(request, None, "owner_change_settled", change.machine, change=str(change))
-
-    def _candidates(self, request: dict[str, Any]) -> QuerySet[Machine]:
-        """Nobody's machines of the name that was asked for; it is an operator who says that it is one of them."""
-        return drift.unclaimed_machines().filter(name=request.get("name") or "\x01")[:3]
 
     def hand_over(self, request: HttpRequest, pk: str) -> HttpResponse:
         if not self.has_claim_permission(request):

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.helpers import ActionForm
 from django.db import transaction
 from django.db.models import QuerySet
@@ -13,9 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenants.admin.read_only import ReadOnlyAdmin
-from tenants.models import Claim
-from vprotect_bridge import drift
-from vprotect_bridge.admin.decisions import audit
+from vprotect_bridge.admin.decisions import audit, name_restored
 from vprotect_bridge.models import (
     Operation,
     OperationEvent,
@@ -72,21 +70,9 @@ class OperationAdmin(ReadOnlyAdmin, admin.ModelAdmin):
         self._decide(request, queryset, Operation.Submission.REJECTED, **changes)
 
     @admin.action(description=_("Restored: it became this machine"), permissions=["decide"])
-    @transaction.atomic
     def name_restored(self, request: HttpRequest, queryset: QuerySet[Operation]) -> None:
         """For a restore whose machine waits for an owner, one at a time; the machine has to be nobody's."""
-        waiting = drift.restores_without_owner().filter(pk__in=queryset.values("pk"))
-        guid = request.POST.get("task", "").strip()
-        machine = drift.unclaimed_machines().filter(guid=guid).first()
-        if waiting.count() != 1 or machine is None:
-            problem = _("Choose one restore that waits, and name the GUID of a machine that nobody owns.")
-            self.message_user(request, problem, messages.ERROR)
-            return
-        operation = waiting.get()
-        Claim.across_tenants.create(tenant=operation.tenant, kind=Claim.Kind.MACHINE, value=machine.guid)
-        Operation.across_tenants.filter(pk=operation.pk).update(restored_guid=machine.guid)
-        audit(request, operation.tenant, "claim_machine", machine, operation=str(operation.pk))
-        self.message_user(request, _("The machine belongs to %(tenant)s now.") % {"tenant": operation.tenant})
+        self.message_user(request, *name_restored(request, queryset, request.POST.get("task", "").strip()))
 
     def _decide(self, request: HttpRequest, queryset: QuerySet[Operation], to: str, **changes: Any) -> None:
         # One whose task is known is followed to its end by itself.
