@@ -19,6 +19,8 @@ def make(folder: Path = FOLDER) -> list[str]:
         password = (folder / f"{who}_password").read_text()
         made.append(_make(folder, f"{who}_database_url", f"postgres://portal_{who}:{password}@postgres/portal"))
     made.append(_make(folder, "redis_url", f"redis://:{(folder / 'redis_password').read_text()}@redis:6379/0"))
+    # Most mail servers inside a provider's network ask for none.
+    made.append(_make(folder, "email_password", ""))
     return [name for name in made if name]
 
 

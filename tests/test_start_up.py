@@ -47,6 +47,7 @@ def _check(**environment: str) -> subprocess.CompletedProcess[str]:
         ({"PORTAL_URL": "portal.example"}, "PORTAL_URL is 'portal.example'"),
         ({"OPERATOR_URL": "ftp://portal.example"}, "OPERATOR_URL is 'ftp://portal.example'"),
         ({"INSECURE_COOKIES": "maybe"}, "INSECURE_COOKIES is 'maybe', but must be yes or no"),
+        ({"EMAIL_SECURITY": "ssl"}, "EMAIL_SECURITY is 'ssl', but must be one of"),
         ({"BEHIND_PROXY": "2"}, "BEHIND_PROXY is '2', but must be yes or no"),
         ({"SECRET_KEY_FILE": "/nowhere/key"}, "SECRET_KEY_FILE points to /nowhere/key"),
         ({"VPROTECT_DIALECT": "modern"}, "VPROTECT_DIALECT is 'modern'"),

@@ -54,6 +54,14 @@ def test_only_the_worker_knows_vprotect():
     assert "vprotect" in SERVICES["worker"]["networks"]
 
 
+def test_who_sends_mail_reaches_the_mail_server():
+    for name in OURS:
+        sends_mail = name in {"web", "operator"}
+        assert ("outside" in SERVICES[name]["networks"]) == sends_mail
+        assert ("EMAIL_HOST" in SERVICES[name]["environment"]) == sends_mail
+        assert ("email_password" in SERVICES[name]["secrets"]) == sends_mail
+
+
 def test_nobody_else_finds_a_way_out():
     networks = COMPOSE["networks"]
     assert networks["back"]["internal"] is True
@@ -72,7 +80,7 @@ def test_each_process_signs_in_as_its_own_role(name, role):
 
 def test_no_secret_stands_in_the_file():
     for service in SERVICES.values():
-        assert not {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "VPROTECT_PASSWORD"} & set(
+        assert not {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "VPROTECT_PASSWORD", "EMAIL_HOST_PASSWORD"} & set(
             service.get("environment", {})
         )
         assert set(service["secrets"]) <= set(COMPOSE["secrets"])
