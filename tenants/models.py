@@ -14,6 +14,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_scopes import ScopedManager
 
@@ -186,6 +187,12 @@ class Invitation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.email} · {self.tenant}"
+
+    @property
+    def inviter(self) -> str:
+        """As the invited know them: an operator is their provider, not a person."""
+        by = self.invited_by
+        return str(by) if by and not by.is_staff else gettext("Your backup provider")
 
     @property
     def is_open(self) -> bool:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -38,9 +43,24 @@ class Refused(Exception):
 # ── Invitations ──────────────────────────────────────────────────────────────
 
 
-def invite(
-    by: Membership, email: str, role: str, machine_guids: Sequence[str] | None, *, address: str | None
-) -> tuple[Invitation, str]:
+@dataclass(frozen=True)
+class Inviter:
+    """Who invites to a tenant: one of its administrators, or an operator. `address`: from where, an IP address."""
+
+    tenant: Tenant
+    user: AbstractBaseUser | AnonymousUser
+    role: str
+    address: str | None
+
+    @classmethod
+    def member(cls, membership: Membership, address: str | None) -> Inviter:
+        return cls(membership.tenant, membership.user, membership.role, address)
+
+    def record(self, action: str, **detail: Any) -> None:
+        record(self.tenant, self.user, self.role, action, address=self.address, **detail)
+
+
+def invite(by: Inviter, email: str, role: str, machine_guids: Sequence[str] | None) -> tuple[Invitation, str]:
     """The invitation and its token, which is in no row. An open one for the same address stops to work.
 
     Raises `Refused` for somebody who is a member already.
@@ -54,30 +74,33 @@ def invite(
     token = secrets.token_urlsafe(32)
     with transaction.atomic():
         lock(by.tenant)
-        Invitation.objects.filter(tenant=by.tenant, email=email, accepted_at=None, revoked_at=None).update(
-            revoked_at=timezone.now()
-        )
-        invitation = Invitation.objects.create(
+        unused_invitations(by.tenant).filter(email=email).update(revoked_at=timezone.now())
+        invitation = Invitation.across_tenants.create(
             tenant=by.tenant,
             email=email,
             role=role,
             machine_guids=list(machine_guids) if machine_guids is not None else None,
             token_hash=_hash(token),
-            invited_by=by.user,
+            invited_by_id=by.user.pk,
             expires_at=timezone.now() + INVITATION_LASTS,
         )
-        record_of(by, "member_invited", address=address, email=email, invited_as=role, machines=machine_guids)
+        by.record("member_invited", email=email, invited_as=role, machines=machine_guids)
     return invitation, token
 
 
-def revoke(by: Membership, invitation: Invitation, *, address: str | None) -> bool:
+def revoke(by: Inviter, invitation: Invitation) -> bool:
     """False = it was accepted or revoked before."""
     with transaction.atomic():
-        unused = Invitation.objects.filter(pk=invitation.pk, accepted_at=None, revoked_at=None)
+        unused = unused_invitations(by.tenant).filter(pk=invitation.pk)
         if not unused.update(revoked_at=timezone.now()):
             return False
-        record_of(by, "invitation_revoked", address=address, email=invitation.email)
+        by.record("invitation_revoked", email=invitation.email)
     return True
+
+
+def unused_invitations(tenant: Tenant) -> QuerySet[Invitation]:
+    """Neither accepted nor taken back; also those whose time is over."""
+    return Invitation.across_tenants.filter(tenant=tenant, accepted_at=None, revoked_at=None)
 
 
 def invitation_of(token: str) -> Invitation | None:

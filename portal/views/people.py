@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import smtplib
 from uuid import UUID
 from zoneinfo import available_timezones
 
-from django.conf import settings
 from django.contrib import messages
-from django.core.mail import EmailMessage
 from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.template.loader import render_to_string
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal import access
 from portal.people_forms import InviteForm, MemberForm, SettingsForm, initial_of
+from tenants import invitation_mail
 from tenants.audit import address_of
 from tenants.middleware import TenantRequest
 from tenants.models import Invitation, Membership
 from tenants.people import (
+    Inviter,
     Refused,
     change_member,
     change_settings,
@@ -69,23 +66,10 @@ def member_invite(request: TenantRequest, tenant: str) -> HttpResponse:
 def _invite(request: TenantRequest, form: InviteForm) -> str:
     """Kept only together with its mail: without the mail nobody could use it."""
     chosen = form.cleaned_data
-    invitation, token = invite(
-        request.membership, chosen["email"], chosen["role"], form.machine_guids, address=address_of(request)
-    )
-    try:
-        _send(invitation, token)
-    except (OSError, smtplib.SMTPException) as error:
-        raise Refused(_("The mail could not be sent, so nobody was invited. Try again in a moment.")) from error
+    by = Inviter.member(request.membership, address_of(request))
+    invitation, token = invite(by, chosen["email"], chosen["role"], form.machine_guids)
+    invitation_mail.send(invitation, token)
     return invitation.email
-
-
-def _send(invitation: Invitation, token: str) -> None:
-    context = {
-        "invitation": invitation,
-        "link": settings.PORTAL_URL + reverse("invitation-open", args=[token]),
-    }
-    subject = " ".join(render_to_string("mail/invitation_subject.txt", context).split())
-    EmailMessage(subject, render_to_string("mail/invitation.txt", context), to=[invitation.email]).send()
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -152,7 +136,7 @@ def member_remove(request: TenantRequest, tenant: str, member_id: int) -> HttpRe
 @access.for_administrators
 def invitation_revoke(request: TenantRequest, tenant: str, invitation_id: UUID) -> HttpResponse:
     invitation = access.invitation_for(request, invitation_id)
-    if revoke(request.membership, invitation, address=address_of(request)):
+    if revoke(Inviter.member(request.membership, address_of(request)), invitation):
         messages.success(request, _("The invitation of %(email)s no longer works.") % {"email": invitation.email})
     return redirect("members", tenant)
 

@@ -15,7 +15,7 @@ from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib.auth.models import Permission
 from django.db import DatabaseError, connection
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from tenants.models import AuditEntry, Claim, Grant, Invitation, Membership, Tenant, User
@@ -58,6 +58,54 @@ def backup_of(machine: Machine, guid: str, tenant: Tenant | None) -> Backup:
     return Backup.across_tenants.create(
         guid=guid, machine=machine, tenant=tenant, status="SUCCESS", type="FULL", sort_at=timezone.now(), size=7
     )
+
+
+# ── A new tenant ─────────────────────────────────────────────────────────────
+
+
+def test_a_tenant_begins_with_an_administrator_who_is_invited(operator: Client, mailoutbox: list[Any]):
+    none = {f"{rows}-{name}_FORMS": 0 for rows in ("grants", "memberships") for name in ("TOTAL", "INITIAL")}
+    form = {"name": "New", "slug": "new", "is_active": "on", "time_zone": "UTC", "priority_cap": 50, **none}
+    assert operator.post("/tenants/tenant/add/", form).status_code == 302
+    tenant = Tenant.objects.get(slug="new")
+    assert "no administrator yet" in said(operator.get(f"/tenants/tenant/{tenant.pk}/change/"))
+    invite = f"/tenants/tenant/{tenant.pk}/invite/"
+    assert operator.post(invite, {"email": "First@New.example", "role": "admin"}).status_code == 302
+    (sent,) = mailoutbox
+    assert sent.to == ["first@new.example"] and "Your backup provider invites you" in sent.body
+    entry = AuditEntry.across_tenants.get(tenant=tenant, action="member_invited")
+    assert (entry.role, entry.detail["invited_as"]) == ("operator", "admin")
+    (link,) = re.findall(r"http://testserver(/invitation/\S+)", sent.body)
+    with override_settings(ROOT_URLCONF="portal.urls"):
+        browser = WebClient()
+        browser.get(link)
+        password = "a password for tests"
+        answer = browser.post("/invitation/", {"name": "First", "password": password, "again": password})
+    assert answer.url == "/t/new/"
+    assert Membership.objects.get(tenant=tenant).role == "admin"
+    assert "no administrator yet" not in said(operator.get(f"/tenants/tenant/{tenant.pk}/change/"))
+
+
+def test_an_operator_takes_an_invitation_back(sunflower: Tenant, pine: Tenant, operator: Client):
+    for tenant in (sunflower, pine):
+        operator.post(f"/tenants/tenant/{tenant.pk}/invite/", {"email": "new@x.example", "role": "viewer"})
+    wanted, other = (Invitation.across_tenants.get(tenant=tenant) for tenant in (sunflower, pine))
+    for chosen in ("", "x", other.pk, wanted.pk):
+        operator.post(f"/tenants/tenant/{sunflower.pk}/invite/", {"take_back": chosen})
+    wanted.refresh_from_db(), other.refresh_from_db()
+    assert not wanted.is_open and other.is_open
+
+
+@pytest.mark.parametrize(("email", "role"), [("owner@sunflower.example", "admin"), ("x", "admin"), ("x@y.example", "")])
+def test_who_cannot_be_invited_is_said_at_the_form(
+    email: str, role: str, owner: User, sunflower: Tenant, operator: Client, mailoutbox: list[Any]
+):
+    answer = operator.post(f"/tenants/tenant/{sunflower.pk}/invite/", {"email": email, "role": role})
+    assert answer.status_code == 200 and "errorlist" in said(answer) and not mailoutbox
+
+
+def test_nobody_is_invited_to_a_tenant_that_leaves(leaving: Tenant, operator: Client):
+    assert operator.get(f"/tenants/tenant/{leaving.pk}/invite/").status_code == 404
 
 
 # ── Claims ───────────────────────────────────────────────────────────────────
@@ -471,7 +519,7 @@ def test_a_password_is_not_audited(owner: User, operator: Client):
     [
         *("/vprotect_bridge/machine/drift/", "/tenants/claim/paste/", "/vprotect_bridge/upstreamstatus/"),
         *("/vprotect_bridge/machine/{machine}/hand-over/", "/tenants/tenant/{tenant}/leave/"),
-        "/tenants/tenant/{tenant}/export/",
+        *("/tenants/tenant/{tenant}/export/", "/tenants/tenant/{tenant}/invite/"),
     ],
 )
 def test_only_operators_with_the_right_come_here(address: str, owner: User, sunflower: Tenant):

@@ -18,9 +18,10 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from tenants.admin.audited import AuditedAdmin
+from tenants.admin.invitations import InvitingAdmin
 from tenants.admin.people import MembershipInline
 from tenants.audit import address_of
-from tenants.models import Grant, Tenant
+from tenants.models import Grant, Role, Tenant
 from vprotect_bridge import leaving
 from vprotect_bridge.admin.decisions import audit
 
@@ -31,7 +32,7 @@ class GrantInline(admin.TabularInline):
 
 
 @admin.register(Tenant)
-class TenantAdmin(AuditedAdmin):
+class TenantAdmin(InvitingAdmin, AuditedAdmin):
     list_display = [
         "name",
         "slug",
@@ -132,6 +133,11 @@ def _figures() -> dict[str, Any]:
         "machine_count": Count("machines", distinct=True, filter=Q(machines__vanished_at=None)),
         "claim_count": Count("claims", distinct=True),
         "member_count": Count("memberships", distinct=True),
+        "administrator_count": Count(
+            "memberships",
+            distinct=True,
+            filter=Q(memberships__role=Role.ADMIN, memberships__machine_guids=None, memberships__user__is_active=True),
+        ),
         "plan_count": Count("plans", distinct=True, filter=Q(plans__vanished_at=None)),
         "open_count": Count("operations", distinct=True, filter=Q(operations__outcome="")),
     }
