@@ -95,9 +95,10 @@ class PersonAdmin(AuditedAdmin, UserAdmin):
     list_filter = ["is_active", "is_staff", "memberships__tenant"]
     search_fields = ["email", "name"]
     inlines = [MembershipInline]
+    change_form_template = "operator/person.html"
     fieldsets = (
         (None, {"fields": ["email", "password", "name", "is_active"]}),
-        (_("Operator site"), {"fields": ["is_staff", "is_superuser", "groups", "user_permissions"]}),
+        (_("Operator site"), {"fields": ["is_staff", "is_superuser", "groups"], "classes": ["collapse"]}),
         (_("Dates"), {"fields": ["last_login", "date_joined"]}),
     )
     add_fieldsets = ((None, {"fields": ["email", "name", "usable_password", "password1", "password2"]}),)

@@ -475,6 +475,12 @@ def test_what_an_operator_changes_is_audited_with_its_values(sunflower: Tenant, 
     assert entry.detail["changed"]["grants-0"]["guid"] == "s-1"
 
 
+def test_what_a_person_signs_in_with_is_one_click_away(owner: User, operator: Client):
+    page = operator.get(f"/tenants/user/{owner.pk}/change/").content.decode()
+    links = re.findall(rf'href="(/[^"]+\?\w+__id__exact={owner.pk})"', page)
+    assert len(links) == 6 and all(operator.get(link).status_code == 200 for link in links)
+
+
 def test_a_lost_second_factor_is_taken_away_and_its_secret_not_shown(owner: User, operator: Client):
     lost = Authenticator.objects.create(user=owner, type="totp", data={"secret": "canary"})
     address = f"/mfa/authenticator/{lost.pk}"
