@@ -66,6 +66,13 @@ class LowerCaseEmail(forms.ModelForm):
 
 
 class NewUserForm(LowerCaseEmail, AdminUserCreationForm):
+    usable_password = forms.ChoiceField(
+        label=_("Password"),
+        choices=[("false", _("They choose it, by “Forgot your password?”")), ("true", _("The one typed here"))],
+        initial="false",
+        widget=forms.RadioSelect(attrs={"class": "radiolist inline"}),
+    )
+
     class Meta:
         model = User
         fields = ("email",)

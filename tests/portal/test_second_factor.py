@@ -225,6 +225,24 @@ def test_an_operator_needs_a_second_factor(db: None, operator_site: None):
     assert sign_in(operator, OperatorClient()).get("/").url.startswith("/login/")
 
 
+def test_another_operator_is_made_without_a_terminal(db: None, operator_site: None, mailoutbox: list):
+    """And without telling anybody a password: the new one chooses it by a mail, and sets up a second factor."""
+    browser = sign_in(User.objects.create_superuser("operator@provider.example", PASSWORD), OperatorClient())
+    set_up_app(browser)
+    rows = {f"memberships-{name}_FORMS": 0 for name in ("TOTAL", "INITIAL")}
+    new = {"email": "second@provider.example", "usable_password": "false", **rows}
+    address = browser.post("/tenants/user/add/", new).url
+    browser.post(address, {"email": new["email"], "is_active": "on", "is_staff": "on", "is_superuser": "on", **rows})
+    theirs = OperatorClient()
+    theirs.post("/accounts/password/reset/", {"email": new["email"]})
+    (link,) = re.findall(r"http://testserver(/accounts/password/reset/key/\S+)", mailoutbox[0].body)
+    chosen = "another password for tests"
+    theirs.post(theirs.get(link).url, {"password1": chosen, "password2": chosen})
+    signed_in = OperatorClient()
+    signed_in.post("/accounts/login/", {"login": new["email"], "password": chosen})
+    assert signed_in.get("/").url.startswith("/accounts/second-factor/")
+
+
 def test_a_customer_gets_nothing_on_the_operator_site(owner: User, operator_site: None):
     browser = sign_in(owner, OperatorClient())
     set_up_app(browser)
