@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 import tracemalloc
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.conftest import both_dialects
 from tests.vprotect_bridge.client.conftest import ScriptedServer, answer_with, transport_to
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.dialects import MountRequest
@@ -20,13 +20,6 @@ from vprotect_simulator.server import SimulatorServer
 
 WEB = guid_of("vm/web-01")
 PATH = "/mnt/vprotect/x"
-
-
-@pytest.fixture(params=["classic", "current"])
-def dialect(request: pytest.FixtureRequest, simulator: SimulatorServer) -> Iterator[str]:
-    simulator.state.dialect = request.param
-    yield request.param
-    simulator.state.dialect = "classic"
 
 
 @pytest.fixture
@@ -52,8 +45,8 @@ def received(api: VProtect, file_system: str, path: str, start: int = 0) -> byte
         return b"".join(download.pieces())
 
 
-def test_both_dialects_mount_and_unmount(dialect: str, simulator: SimulatorServer, api: VProtect):
-    api = VProtect(api.transport, dialect)
+@both_dialects
+def test_a_backup_is_mounted_and_unmounted(dialect: str, simulator: SimulatorServer, api: VProtect):
     mounted(api, simulator)
     [mount] = api.mounts.list().items
     assert (mount.state, mount.is_unmounted, bool(mount.backup_guid)) == ("MOUNTED", False, True)
