@@ -2,6 +2,7 @@ from django.urls import include, path, register_converter
 
 from portal.access import GuidConverter
 from portal.views import (
+    activity,
     audit,
     backups,
     health,
@@ -42,7 +43,8 @@ tenant_urlpatterns = [
     path("audit/", audit.audit, name="audit"),
     path("audit/file.csv", audit.audit_file, name="audit-file"),
     path("questions/<uuid:question_id>/", questions.question, name="question"),
-    path("operations/", operations.operation_list, name="operations"),
+    path("operations/", activity.activity, name="operations"),
+    path("operations/poll", activity.activity_poll, name="activity-poll"),
     path("operations/<uuid:operation_id>/", operations.operation_detail, name="operation"),
     path("operations/<uuid:operation_id>/cancel/", operations.operation_cancel, name="operation-cancel"),
     path("operations/<uuid:operation_id>/poll", operations.operation_poll, name="operation-poll"),

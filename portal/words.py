@@ -66,6 +66,26 @@ WAITING = Chip("queued", "hourglass-split", _("Waiting"))
 RUNNING = Chip("running", "arrow-repeat", _("Running"))
 BEING_CHECKED = Chip("unknown", "question-circle", _("Being checked"))
 
+# What people look for in the activity, beside each outcome by itself, and who asked.
+ACTIVITY_STATES: dict[str, Text] = {
+    "open": _("Under way"),
+    "waiting": _("Waiting"),
+    "running": _("Running"),
+    "checked": _("Being checked"),
+    "problem": _("Went wrong"),
+    **{outcome.value: chip.word for outcome, chip in OUTCOME.items()},
+}
+ACTIVITY_SHORTCUTS: dict[str, Text] = {
+    "": _("Everything"),
+    **{state: ACTIVITY_STATES[state] for state in ("open", "problem", "succeeded")},
+}
+ACTIVITY_BY: dict[str, Text] = {
+    "me": _("Me"),
+    "people": _("People here"),
+    "schedule": _("Schedules"),
+    "elsewhere": _("Your provider"),
+}
+
 BACKUP_TYPE = {
     "FULL": _("Full"),
     "INCREMENTAL": _("Incremental"),
@@ -225,6 +245,21 @@ def operation_sentence(operation: Operation) -> Text:
     else:
         key = "waiting" if submission in {"pending", "sending"} else operation.phase or "queued"
     return _SENTENCES[key][_KINDS.index(Operation.Kind(operation.kind))]
+
+
+def cancel_consequence(operation: Operation) -> Text:
+    """What cancelling does, said before it is done."""
+    if operation.phase in {"", Operation.Phase.QUEUED}:
+        return _("It has not started yet: it ends at once, and nothing is made.")
+    if operation.kind == Operation.Kind.RESTORE:
+        return _(
+            "Cancelling: the engine stops at its next safe point. The new machine is not finished. "
+            "The backup and the original machine are untouched."
+        )
+    return _(
+        "Cancelling: the engine stops at its next safe point. What was read so far is thrown away. "
+        "Earlier backups are untouched."
+    )
 
 
 def operation_title(operation: Operation) -> str:

@@ -106,10 +106,16 @@ def sentence(operation: Operation) -> str:
 
 
 @register.simple_tag(takes_context=True)
-def seen(context: Context, *operations: Operation) -> str:
+def seen(context: Context, what: Operation | list[Operation]) -> str:
     """The word by which a poll names what is shown of them (`portal.polls`)."""
+    operations = [what] if isinstance(what, Operation) else what
     upstream = context.get("upstream")
     return polls.word_for(polls.shown(operations, upstream.unreachable_since if upstream else None))
+
+
+@register.filter
+def cancel_consequence(operation: Operation) -> str:
+    return str(words.cancel_consequence(operation))
 
 
 @register.filter

@@ -28,7 +28,7 @@ from portal.machine_list import (
     policy_of,
     seen_of,
 )
-from portal.views.operations import operation_context
+from portal.operation_story import operation_context
 from tenants.middleware import TenantRequest
 from tenants.models import Role
 from vprotect_bridge.models import WORST_FIRST, Backup, Machine, Operation, Plan

@@ -103,6 +103,7 @@ MATRIX: dict[str, dict[str, Row]] = {
     "audit-file": {"GET": ADMIN_ONLY, "POST": in_the_tenant(405)},
     "question": page(in_the_tenant(200, viewer=403)) | {"POST": in_the_tenant(405)},
     "operations": page(in_the_tenant(200)),
+    "activity-poll": page(in_the_tenant(200)),
     "operation": page(in_the_tenant(200)),
     "operation-cancel": {"GET": in_the_tenant(405), "POST": in_the_tenant(302, viewer=403)},
     "operation-poll": page(in_the_tenant(200)),

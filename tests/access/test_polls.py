@@ -20,7 +20,7 @@ from vprotect_bridge.models import Machine
 pytestmark = pytest.mark.django_db
 
 Browser = Callable[[User | None], Client]
-POLLS = {"operation-poll": "/t/sunflower/operations/{pk}/"}
+POLLS = {"operation-poll": "/t/sunflower/operations/{pk}/", "activity-poll": "/t/sunflower/operations/"}
 
 
 @pytest.fixture(params=POLLS)

@@ -183,6 +183,13 @@ class Operation(models.Model):
         return self.outcome != self.Outcome.OPEN
 
     @property
+    def took_ms(self) -> int | None:
+        """From the start of the work to its end; None while it is open and where nothing was started."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return max(round((self.finished_at - self.started_at).total_seconds() * 1000), 0)
+
+    @property
     def is_cancelling(self) -> bool:
         """Somebody asked to cancel it, and it has not ended yet."""
         return self.cancel_wanted_at is not None and not self.is_finished
