@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
+from tenants import request_rates
 from tenants.models import Tenant, User
-from tests.conftest import WebClient, machine_of
+from tenants.request_rates import Allowance
+from tests.conftest import WebClient, machine_of, person
 
 pytestmark = pytest.mark.django_db
 
@@ -113,6 +117,68 @@ def test_who_is_switched_off_is_out_at_once(change: dict[str, Any], owner: User,
     assert browser.get("/t/sunflower/machines/").status_code == 200
     User.objects.filter(pk=owner.pk).update(**change)
     assert browser.get("/t/sunflower/machines/").status_code == 302
+
+
+# ── Too fast ─────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds of `request_rates`, and limits that a test reaches: 5 at once of a person, 8 of a tenant."""
+    seconds = [0.0]
+    for name, at_once in (("OF_A_PERSON", 5), ("OF_A_TENANT", 8)):
+        monkeypatch.setattr(request_rates, name, Allowance(at_once, 1, lambda: seconds[0]))
+    return seconds
+
+
+def test_who_asks_too_fast_waits_and_nobody_else_does(
+    clock: list[float], owner: User, stranger: User, sunflower: Tenant, as_web: Browser
+):
+    poll = "/t/sunflower/operations/"
+    browser = as_web(owner)
+    answers = [browser.get(poll, headers={"HX-Request": "true"}) for _ in range(20)]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 15
+    assert answers[-1]["Retry-After"] == "5" and "too much at once" in said(answers[-1])
+    assert as_web(person(sunflower, "colleague", "viewer")).get(poll).status_code == 200
+    assert as_web(stranger).get("/t/pine/operations/").status_code == 200
+    clock[0] += 2
+    assert [browser.get(poll).status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_a_tenants_people_together_are_limited_too(clock: list[float], sunflower: Tenant, as_web: Browser):
+    browsers = [as_web(person(sunflower, f"p{n}", "viewer")) for n in range(3)]
+    answers = [browser.get("/t/sunflower/operations/").status_code for browser in browsers for _ in range(4)]
+    assert answers.count(200) == 8 and answers[-1] == 429
+
+
+def test_asking_too_fast_tells_nothing_of_another_tenant(
+    clock: list[float], owner: User, pine: Tenant, as_web: Browser
+):
+    """Nor does it use up what that tenant's people may ask."""
+    browser = as_web(owner)
+    assert {browser.get("/t/pine/operations/").status_code for _ in range(20)} == {404}
+    assert as_web(person(pine, "somebody", "viewer")).get("/t/pine/operations/").status_code == 200
+
+
+def test_counting_costs_no_statement(clock: list[float], owner: User, as_web: Browser):
+    browser = as_web(owner)
+    browser.get("/t/sunflower/operations/")
+    with CaptureQueriesContext(connection) as let_in:
+        browser.get("/t/sunflower/operations/")
+    clock[0] -= 100
+    with CaptureQueriesContext(connection) as refused:
+        assert browser.get("/t/sunflower/operations/").status_code == 429
+    assert len(refused) < len(let_in)
+
+
+def test_those_who_ask_slowly_are_not_remembered():
+    seconds = [0.0]
+    allowance = Allowance(2, 1, lambda: seconds[0])
+    allowance.MOST_KEYS = 3
+    for key in range(100):
+        seconds[0] += 5
+        assert allowance.take(key)
+    assert len(allowance._left) <= 4
 
 
 # ── Searches and pages ───────────────────────────────────────────────────────
