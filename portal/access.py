@@ -19,7 +19,8 @@ from django.shortcuts import get_object_or_404
 from portal import polls
 from tenants.middleware import TenantRequest
 from tenants.models import Grant, Invitation, Membership, Role
-from vprotect_bridge.models import Destination, Machine, Operation, Plan, Protection, Question
+from vprotect_bridge.models import Destination, Hypervisor, Machine, Operation, Plan, Protection, Question
+from vprotect_bridge.restore_wishes import restore_targets
 
 View = Callable[..., HttpResponse]
 
@@ -134,6 +135,11 @@ def invitation_for(request: TenantRequest, invitation_id: UUID) -> Invitation:
 def question_for(request: TenantRequest, question_id: UUID) -> Question:
     questions = Question.objects.select_related("machine")
     return get_object_or_404(questions, pk=question_id, machine__in=visible_machines(request.membership))
+
+
+def restore_target_for(machine: Machine, guid: str) -> Hypervisor:
+    """One that the tenant may use for this machine."""
+    return get_object_or_404(restore_targets(machine), guid=guid)
 
 
 def granted_destinations() -> QuerySet[Destination]:

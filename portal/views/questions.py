@@ -27,7 +27,9 @@ def question(request: TenantRequest, tenant: str, question_id: UUID) -> HttpResp
     if asked.kind == Question.Kind.RESTORE_TARGETS:
         if not request.membership.may(Role.RESTORER):
             raise PermissionDenied
-        context = target_context(asked, request.GET.get("hypervisor", ""))
+        # What vProtect answered names other tenants' places too.
+        place = access.restore_target_for(asked.machine, request.GET.get("hypervisor", ""))
+        context = target_context(asked, place.guid)
         template = "portal/partials/restore_check.html"
     else:
         destinations = list(access.granted_destinations())

@@ -28,6 +28,7 @@ from tests.conftest import machine_of
 from vprotect_bridge.models import (
     Machine,
     PlanChange,
+    Question,
 )
 
 pytestmark = pytest.mark.django_db
@@ -213,12 +214,14 @@ def test_a_foreign_id_in_a_form_is_told_like_an_unknown_one(
 ):
     browser = known_by_sight(as_web(cast["admin"]))
     address, fields = FORMS[form][0].format(**own), FORMS[form][1]
-    told = []
-    for value in (foreign_value, unknown_value):
-        which = value[-1] if isinstance(value, list) else value
-        told.append(Told(browser, "POST", address, which, encoded(fields, **{field: value}), **headers))
-    assert told[0].status == 422 and not told[0].writes, told[0].writes
-    assert_told_the_same(*told)
+    # Also at the step before, which shows what would happen.
+    for step in ({}, {"confirmed": []}) if "confirmed" in fields else ({},):
+        told = []
+        for value in (foreign_value, unknown_value):
+            which = value[-1] if isinstance(value, list) else value
+            told.append(Told(browser, "POST", address, which, encoded(fields, **step, **{field: value}), **headers))
+        assert told[0].status == 422 and not told[0].writes, told[0].writes
+        assert_told_the_same(*told)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -242,7 +245,8 @@ def test_the_same_forms_are_taken_with_ones_own_ids(
         ("/t/sunflower/plans/new/?machine={}", "vm-9", "vm-7"),
         ("/t/sunflower/plans/new/?machine=vm-1&machine={}", "vm-9", "vm-7"),
         ("/t/sunflower/questions/{question_id}/?destination={}", "store-9", "store-7"),
-        ("/t/sunflower/questions/{question_id}/?hypervisor={}", "host-9", "host-7"),
+        ("/t/sunflower/questions/{targets_id}/?hypervisor={}", "host-9", "host-7"),
+        ("/t/sunflower/questions/{targets_id}/?hypervisor=host-1&hypervisor={}", "host-9", "host-7"),
         ("/t/sunflower/operations/?before={}", "operation_id", ""),
         ("/t/sunflower/operations/?machine={}", "vm-9999", "vm-7777"),
         ("/t/sunflower/operations/poll?before={}", "operation_id", ""),
@@ -266,6 +270,7 @@ def test_a_foreign_id_in_a_query_is_told_like_an_unknown_one(
 ):
     entry = AuditEntry.across_tenants.create(tenant=pine, actor_name="x", action="backup_requested", outcome="accepted")
     change = PlanChange.across_tenants.get(tenant=pine)
+    own["targets_id"] = question_where_to(own["guid"]).pk
     of_pine = {"operation_id": foreign["operation_id"], "change": change.pk, "entry": entry.pk}
     browser = known_by_sight(as_web(cast["admin"]))
     # Asked twice: the first look at a machine's page asks a worker for news.
@@ -276,6 +281,25 @@ def test_a_foreign_id_in_a_query_is_told_like_an_unknown_one(
         ]
     assert told[0].status in {200, 404}
     assert_told_the_same(*told)
+
+
+def question_where_to(guid: str) -> Question:
+    """Where a backup can go, answered with all that vProtect has: other tenants' places too."""
+    machine = Machine.across_tenants.get(guid=guid)
+    question = Question.across_tenants.create(
+        tenant=machine.tenant, machine=machine, kind=Question.Kind.RESTORE_TARGETS, backup_guid="backup-1"
+    )
+    Question.across_tenants.filter(pk=question.pk).update(
+        answer={"guids": ["host-1", "host-9"]}, answered_at=question.asked_at
+    )
+    return question
+
+
+def test_a_question_tells_of_ones_own_places(cast: Cast, own: dict[str, Any], places: None, as_web: Browser):
+    """Else the same answer for the others would prove nothing."""
+    question = question_where_to(own["guid"])
+    answer = as_web(cast["restorer"]).get(f"/t/sunflower/questions/{question.pk}/?hypervisor=host-1")
+    assert "This backup can go there" in answer.content.decode()
 
 
 @pytest.mark.parametrize("name", ["operation", "plan", "member-edit", "machine", "backup-create"])
