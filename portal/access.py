@@ -19,7 +19,7 @@ from django.shortcuts import get_object_or_404
 from portal import polls
 from tenants.middleware import TenantRequest
 from tenants.models import Grant, Invitation, Membership, Role
-from vprotect_bridge.models import Destination, Hypervisor, Machine, Operation, Plan, Protection, Question
+from vprotect_bridge.models import Backup, Destination, Hypervisor, Machine, Operation, Plan, Protection, Question
 from vprotect_bridge.restore_wishes import restore_targets
 
 View = Callable[..., HttpResponse]
@@ -74,6 +74,14 @@ def listed_machines(membership: Membership) -> QuerySet[Machine]:
     return visible_machines(membership).exclude(protection=Protection.GONE)
 
 
+def visible_backups(membership: Membership) -> QuerySet[Backup]:
+    """The tenant's backups, or those of the machines to which the membership is limited."""
+    backups = Backup.objects.all()
+    if membership.machine_guids is None:
+        return backups
+    return backups.filter(machine__in=visible_machines(membership))
+
+
 def visible_operations(membership: Membership) -> QuerySet[Operation]:
     operations = Operation.objects.select_related("machine", "created_by")
     if membership.machine_guids is None:
@@ -96,8 +104,12 @@ def needs_every_machine(request: TenantRequest) -> None:
         raise PermissionDenied
 
 
-def machine_for(request: TenantRequest, guid: str) -> Machine:
-    return get_object_or_404(visible_machines(request.membership), guid=guid)
+def machine_for(
+    request: TenantRequest, guid: str, enrich: Callable[[QuerySet[Machine]], QuerySet[Machine]] | None = None
+) -> Machine:
+    """`enrich` adds to the statement what the page shows beside the machine itself."""
+    machines = visible_machines(request.membership)
+    return get_object_or_404(enrich(machines) if enrich else machines, guid=guid)
 
 
 def operation_for(request: TenantRequest, operation_id: UUID) -> Operation:

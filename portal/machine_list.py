@@ -33,6 +33,7 @@ from tenants.models import Membership
 from vprotect_bridge.models import SEVERITY, Machine, Operation, Standing
 from vprotect_bridge.plan_facts import Held
 from vprotect_bridge.plan_preview import next_runs_of
+from vprotect_bridge.unprotected import with_causes
 
 PAGE_SIZE = 25
 # Shorter ones would be found by chance in the hexadecimal digits of every other machine.
@@ -221,7 +222,9 @@ def page_of(machines: QuerySet[Machine], page: int, total: int) -> list[Machine]
         .order_by("created_at")
         .values(facts=JSONObject(**{name: name for name in _LIVE_PARTS}, is_cancelling=live))
     )
-    rows: QuerySet[Any] = machines.defer("details", "tags").annotate(open_operations=ArraySubquery(open_ones))
+    rows: QuerySet[Any] = (
+        with_causes(machines).defer("details", "tags").annotate(open_operations=ArraySubquery(open_ones))
+    )
     if first <= total - last:
         found = list(rows[first:last])
     else:

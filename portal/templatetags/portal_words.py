@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 from django import template
 from django.contrib.humanize.templatetags.humanize import naturaltime
@@ -13,8 +14,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from portal import plan_words, polls, words
+from portal.advice import advise
 from portal.machine_list import PlanInList
 from portal.words import Chip
+from vprotect_bridge import unprotected
 from vprotect_bridge.models import Backup, Machine, Operation, Plan, PlanChange
 from vprotect_bridge.plan_wishes import WantedSchedule
 from vprotect_bridge.restoring import RESTORABLE
@@ -37,6 +40,15 @@ def chip(thing: Machine | Operation | Backup | Plan | PlanChange) -> dict[str, C
             return {"chip": words.operation_chip(thing)}
         case _:
             return {"chip": words.backup_status_chip(thing.status)}
+
+
+@register.inclusion_tag("portal/partials/advice.html", takes_context=True)
+def advice(context: Context, machine: Machine) -> dict[str, object]:
+    """Why a machine is not protected and what this person can do about it; nothing for one that is."""
+    request = context["request"]
+    found = unprotected.why(machine, is_stale=unprotected.is_stale(context["upstream"]))
+    said = advise(machine, found, request.membership) if found else None
+    return {"advice": said, "machine": machine, "csrf_token": context.get("csrf_token"), "client_key": uuid4()}
 
 
 @register.simple_tag

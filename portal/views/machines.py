@@ -33,6 +33,7 @@ from tenants.middleware import TenantRequest
 from tenants.models import Role
 from vprotect_bridge.models import WORST_FIRST, Backup, Machine, Operation, Plan
 from vprotect_bridge.restore_wishes import restore_points
+from vprotect_bridge.unprotected import with_causes
 
 HISTORY_SIZE = 20
 FRESH = timedelta(minutes=1)
@@ -60,7 +61,7 @@ def machine_list(request: TenantRequest, tenant: str) -> HttpResponse:
 
 def _news(request: TenantRequest, query: MachineQuery) -> HttpResponse:
     """`of`: how long the list was, which says where the page lies in it without counting again."""
-    total = _page_number(request.GET.get("of"))
+    total = page_number(request.GET.get("of"))
     if seen_of(page_of(query.machines(request.membership), query.page, total)) == request.GET["seen"]:
         return HttpResponse(status=204)
     return render(request, "portal/partials/machine_list.html", _list_context(request, query))
@@ -137,7 +138,7 @@ def _filters(kinds: list[Kind], query: MachineQuery, policy: str | None) -> list
 @require_safe
 @never_cache
 def machine_detail(request: TenantRequest, tenant: str, guid: str) -> HttpResponse:
-    machine = access.machine_for(request, guid)
+    machine = access.machine_for(request, guid, with_causes)
     _want_fresh(machine)
     running = list(Operation.objects.filter(machine=machine, outcome=Operation.Outcome.OPEN).order_by("kind"))
     backups = [operation for operation in running if operation.kind == Operation.Kind.BACKUP]
@@ -197,7 +198,7 @@ def machine_history(request: TenantRequest, tenant: str, guid: str) -> HttpRespo
 
 
 def _history(request: TenantRequest, machine: Machine, *, is_running: bool) -> dict[str, Any]:
-    page = _page_number(request.GET.get("page"))
+    page = page_number(request.GET.get("page"))
     backups = Backup.objects.filter(Q(vanished_at__isnull=True), machine=machine).order_by("-sort_at", "-guid")
     rows = list(backups[(page - 1) * HISTORY_SIZE : page * HISTORY_SIZE + 1])
     return {
@@ -212,6 +213,6 @@ def _history(request: TenantRequest, machine: Machine, *, is_running: bool) -> d
     }
 
 
-def _page_number(text: str | None) -> int:
+def page_number(text: str | None) -> int:
     digits = (text or "")[:6]
     return max(int(digits), 1) if digits.isascii() and digits.isdigit() else 1
