@@ -5,6 +5,7 @@ from portal.views import (
     activity,
     audit,
     backups,
+    dashboard,
     health,
     home,
     invitations,
@@ -20,7 +21,8 @@ from portal.views import (
 register_converter(GuidConverter, "guid")
 
 tenant_urlpatterns = [
-    path("", home.tenant_home, name="tenant-home"),
+    path("", dashboard.dashboard, name="tenant-home"),
+    path("poll", dashboard.dashboard_poll, name="dashboard-poll"),
     path("machines/", machines.machine_list, name="machines"),
     path("machines/<guid:guid>/", machines.machine_detail, name="machine"),
     path("machines/<guid:guid>/history", machines.machine_history, name="machine-history"),

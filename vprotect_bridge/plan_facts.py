@@ -71,6 +71,11 @@ class Held:
     def from_json(cls, kept: Facts) -> Self:
         return cls(kept.get("policy"), tuple(kept.get("rules", ())), tuple(kept.get("schedules", ())))
 
+    @classmethod
+    def without_machines(cls, rules: Any, schedules: Any, is_active: Any) -> Self:
+        """Of parts of what is kept: enough to tell when it runs, without the names of thousands of machines."""
+        return cls({"active": is_active, "vm_guids": []}, tuple(rules or ()), tuple(schedules or ()))
+
     def to_json(self) -> Facts:
         return asdict(self)
 

@@ -62,5 +62,10 @@ def next_runs_of(held: Held, now: datetime, count: int = 5) -> list[datetime]:
     return plan_times.next_runs([timing_of(facts) for facts in held.acting_schedules], now, count)
 
 
+def past_runs_of(held: Held, since: datetime, until: datetime) -> list[datetime]:
+    """When it should have run by what vProtect holds now; aware UTC."""
+    return plan_times.runs([timing_of(facts) for facts in held.acting_schedules], since, until)
+
+
 def _runs(timings: Iterable[UpstreamTiming], now: datetime) -> list[datetime]:
     return plan_times.runs(timings, now, now + timedelta(days=7))

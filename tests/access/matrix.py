@@ -76,7 +76,8 @@ MATRIX: dict[str, dict[str, Row]] = {
     "invitation": {"GET": everybody(404), "POST": everybody(404)},
     "invitation-open": {"GET": everybody(302), "POST": everybody(405)},
     # Below a tenant.
-    "tenant-home": {"GET": in_the_tenant(302), "POST": in_the_tenant(405)},
+    "tenant-home": page(in_the_tenant(200)),
+    "dashboard-poll": page(in_the_tenant(200)),
     "machines": page(in_the_tenant(200)),
     "machine": page(in_the_tenant(200)),
     "machine-history": page(in_the_tenant(200)),

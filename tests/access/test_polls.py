@@ -20,7 +20,11 @@ from vprotect_bridge.models import Machine
 pytestmark = pytest.mark.django_db
 
 Browser = Callable[[User | None], Client]
-POLLS = {"operation-poll": "/t/sunflower/operations/{pk}/", "activity-poll": "/t/sunflower/operations/"}
+POLLS = {
+    "operation-poll": "/t/sunflower/operations/{pk}/",
+    "activity-poll": "/t/sunflower/operations/",
+    "dashboard-poll": "/t/sunflower/",
+}
 
 
 @pytest.fixture(params=POLLS)

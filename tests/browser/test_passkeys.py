@@ -29,7 +29,7 @@ def test_a_passkey_is_added_where_it_is_needed_and_then_lets_in_alone(
 ):
     page = _with_authenticator(open_page())
     _sign_in(page, owner.email)
-    page.wait_for_url("**/t/sunflower/machines/")
+    page.wait_for_url("**/t/sunflower/")
     page.goto("/t/sunflower/settings/")
     page.get_by_label("Everybody needs a second factor").check()
     page.get_by_role("button", name="Save").click()

@@ -21,7 +21,7 @@ from vprotect_bridge.unprotected import Reason
 pytestmark = pytest.mark.django_db
 
 MACHINE = "/t/sunflower/machines/vm-1/"
-PLACES = {"list": "/t/sunflower/machines/", "machine": MACHINE}
+PLACES = {"dashboard": "/t/sunflower/", "list": "/t/sunflower/machines/", "machine": MACHINE}
 RULE = {"guid": "r-1", "active": True, "schedule_guids": ["s-1"], "destination_guids": [STORE]}
 HELD = {"policy": {"active": True, "vm_guids": []}, "rules": [RULE], "schedules": []}
 P = Protection
@@ -89,6 +89,8 @@ def test_a_machine_has_the_same_reason_and_button_everywhere(
     reason: Reason, place: str, admin: Client, machine: Machine
 ):
     CASES[reason]()
+    if (place, reason) == ("dashboard", Reason.DELETED):
+        return  # it needs nobody's attention
     found = [tag for tag in advice_at(admin, PLACES[place]) if "Try again" not in tag.get_text()]
     text, address = ADMIN_BUTTON[reason]
     assert str(REASON[reason]) in words_of(*found)
