@@ -6,23 +6,36 @@ but may not do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from functools import wraps
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Lower
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 
 from portal import polls
 from tenants.middleware import TenantRequest
 from tenants.models import Grant, Invitation, Membership, Role
-from vprotect_bridge.models import Backup, Destination, Hypervisor, Machine, Operation, Plan, Protection, Question
+from vprotect_bridge.models import (
+    Backup,
+    BulkRequest,
+    Destination,
+    Hypervisor,
+    Machine,
+    Operation,
+    Plan,
+    Protection,
+    Question,
+)
 from vprotect_bridge.restore_wishes import restore_targets
 
 View = Callable[..., HttpResponse]
+BY_NAME = (Lower("name"), "guid")
 
 
 class GuidConverter:
@@ -110,6 +123,41 @@ def machine_for(
     """`enrich` adds to the statement what the page shows beside the machine itself."""
     machines = visible_machines(request.membership)
     return get_object_or_404(enrich(machines) if enrich else machines, guid=guid)
+
+
+def machines_for(request: TenantRequest, guids: Collection[str]) -> list[Machine]:
+    """All of them, by name, or 404: one that is foreign or unknown takes the others with it."""
+    if not all(re.fullmatch(GuidConverter.regex, guid) for guid in guids):
+        raise Http404
+    found = list(visible_machines(request.membership).filter(guid__in=guids).defer("details").order_by(*BY_NAME))
+    if len(found) < len(set(guids)):
+        raise Http404
+    return found
+
+
+def bulk_request_for(request: TenantRequest, bulk_id: UUID) -> BulkRequest:
+    bulk = get_object_or_404(BulkRequest.objects.select_related("created_by", "plan_change__plan"), pk=bulk_id)
+    _needs_one_of(request, bulk.machine_guids, bulk.left_out)
+    return bulk
+
+
+def bulk_request_shown(request: TenantRequest, bulk_id: UUID) -> str:
+    """The word for what its page shows now, in one statement; 404 as for the page itself."""
+    operations = visible_operations(request.membership).filter(bulk_request=OuterRef("pk")).order_by()
+    versions = operations.values("bulk_request").annotate(sum=Sum("version")).values("sum")
+    facts = ("plan_change__state", "plan_change__steps", "machine_guids", "left_out")
+    rows = BulkRequest.objects.filter(pk=bulk_id).values_list(Subquery(versions), polls.AWAY_SINCE, *facts)
+    if not (row := rows.first()):
+        raise Http404
+    _needs_one_of(request, *row[-2:])
+    return polls.word_for([row])
+
+
+def _needs_one_of(request: TenantRequest, guids: list[str], left_out: list[dict[str, str]]) -> None:
+    """404 for who is limited to machines of which none is among these."""
+    own = request.membership.machine_guids
+    if own is not None and not set(own) & {*guids, *(row["guid"] for row in left_out)}:
+        raise Http404
 
 
 def operation_for(request: TenantRequest, operation_id: UUID) -> Operation:

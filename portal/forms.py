@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,9 +15,9 @@ from django.utils.translation import gettext_lazy as _
 
 from portal import words
 from tenants.models import Tenant
-from vprotect_bridge.models import Backup, Destination, Hypervisor, Machine, Protection
+from vprotect_bridge.models import Backup, Destination, Hypervisor, Machine, Plan, Protection
 from vprotect_bridge.restore_wishes import PLATFORMS, RestoreWish, clusters_of, data_centers, storages_of
-from vprotect_bridge.services import BackupWish, WishRefused, can_be_incremental
+from vprotect_bridge.services import BackupWish, WishRefused
 
 DEFAULT_PRIORITY = 50
 
@@ -103,9 +104,11 @@ class BackupForm(forms.Form):
     priority = forms.IntegerField(min_value=0, label=_("Priority"))
     client_key = forms.UUIDField(widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, machine: Machine, tenant: Tenant, destinations: list[Destination], **kwargs: Any):
+    def __init__(
+        self, *args: Any, can_be_incremental: bool, tenant: Tenant, destinations: list[Destination], **kwargs: Any
+    ):
         super().__init__(*args, **kwargs)
-        self.can_be_incremental = can_be_incremental(machine)
+        self.can_be_incremental = can_be_incremental
         self.fields["destination"].choices = [(d.guid, d.name) for d in destinations]  # type: ignore[attr-defined]
         priority = self.fields["priority"]
         priority.max_value = tenant.priority_cap  # type: ignore[attr-defined]
@@ -125,6 +128,31 @@ class BackupForm(forms.Form):
             window_end=chosen["window_end"],
             priority=chosen["priority"],
         )
+
+
+class BulkPlanForm(forms.Form):
+    """Into which plan. `based_on`: the digest of the plan that the person saw, once they have seen what will happen."""
+
+    plan = forms.ChoiceField(
+        label=_("Plan"),
+        error_messages={
+            "required": _("Choose a plan."),
+            "invalid_choice": _("Choose one of the plans that are offered."),
+        },
+        widget=forms.Select(attrs={"class": "form-select"}),
+    )
+    client_key = forms.UUIDField(widget=forms.HiddenInput)
+    based_on = forms.CharField(required=False, widget=forms.HiddenInput, max_length=64)
+
+    def __init__(self, *args: Any, plans: Iterable[Plan], **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.plans = {str(plan.pk): plan for plan in plans}
+        choices = [(pk, plan.name) for pk, plan in self.plans.items()]
+        self.fields["plan"].choices = choices  # type: ignore[attr-defined]
+
+    @property
+    def chosen_plan(self) -> Plan:
+        return self.plans[self.cleaned_data["plan"]]
 
 
 class RestoreForm(forms.Form):

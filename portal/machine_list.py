@@ -42,7 +42,6 @@ NO_PLAN = "none"
 HERE, GONE = "here", "gone"
 EXISTS = Q(present=True, vanished_at__isnull=True)
 _KEYS: dict[str, Any] = {"status": SEVERITY, "last": F("last_success_at"), "size": F("last_full_size")}
-BY_NAME = (Lower("name"), "guid")
 
 
 # ── The address ──────────────────────────────────────────────────────────────
@@ -83,6 +82,10 @@ class MachineQuery:
     @property
     def is_narrowed(self) -> bool:
         return bool(self.q or self.status or self.plan or self.platform or self.presence)
+
+    def is_search_of(self, other: MachineQuery) -> bool:
+        """The same list, searched for something else."""
+        return self.q != other.q and replace(self, q="", page=1) == replace(other, q="", page=1)
 
     def named(self, membership: Membership) -> QuerySet[Machine]:
         """The machines that fit what is searched for, whatever else is filtered."""

@@ -130,6 +130,7 @@ AUDIT_ACTION = {
     "backup_requested": _("Backup asked for"),
     "restore_requested": _("Restore asked for"),
     "cancel_requested": _("Cancelling asked for"),
+    "plan_assigned": _("Machine put into a plan"),
     "plan_create": _("Plan made"),
     "plan_edit": _("Plan changed"),
     "plan_pause": _("Plan paused"),

@@ -27,6 +27,7 @@ TABLES = {
     "vprotect_bridge_cluster": _granted("cluster"),
     "vprotect_bridge_storage": _granted("storage"),
     "vprotect_bridge_operation": tenant_owned(web="SELECT, INSERT, UPDATE (cancel_wanted_at)", operator=EVERYTHING),
+    "vprotect_bridge_bulkrequest": tenant_owned(web="SELECT, INSERT", operator="SELECT, DELETE"),
     # Events may hold vProtect's original words, with names of other people's infrastructure: not for web.
     "vprotect_bridge_operationevent": tenant_owned(web="INSERT", operator="SELECT, INSERT, DELETE"),
     # What vProtect holds under names of all tenants: web reads what of it is in a tenant's plan.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -96,16 +97,21 @@ def open_backup(machine: Machine) -> Operation | None:
 
 
 def _check(membership: Membership, machine: Machine, wish: BackupWish, start: datetime) -> None:
-    if not membership.may(Role.MEMBER):
-        raise WishRefused(_("Your role does not allow you to back up machines."))
+    check_wish(membership, wish, start)
     if not machine.exists:
         raise WishRefused(_("This machine no longer exists, so it cannot be backed up."))
-    if wish.backup_type not in {"FULL", "INCREMENTAL"}:
-        raise WishRefused(_("Choose a full or an incremental backup."), "backup_type")
     if wish.backup_type == "INCREMENTAL" and not can_be_incremental(machine):
         raise WishRefused(
             _("An incremental backup needs a plan with an incremental schedule; choose a full one."), "backup_type"
         )
+
+
+def check_wish(membership: Membership, wish: BackupWish, start: datetime) -> None:
+    """What is the same for every machine. Raises `WishRefused`."""
+    if not membership.may(Role.MEMBER):
+        raise WishRefused(_("Your role does not allow you to back up machines."))
+    if wish.backup_type not in {"FULL", "INCREMENTAL"}:
+        raise WishRefused(_("Choose a full or an incremental backup."), "backup_type")
     granted = Grant.objects.filter(kind=Grant.Kind.DESTINATION, guid=wish.destination_guid)
     if not granted.exists():
         raise WishRefused(_("Choose one of the destinations that are offered."), "destination")
@@ -117,8 +123,14 @@ def _check(membership: Membership, machine: Machine, wish: BackupWish, start: da
 
 def can_be_incremental(machine: Machine) -> bool:
     """Its plan needs an incremental schedule, also for a backup on demand (guide, "Performing backup of a VM")."""
-    plans = Plan.objects.filter(policy_guid=machine.policy_guid, vanished_at=None)
-    return bool(machine.policy_guid) and plans.filter(has_incremental=True).exists()
+    return bool(machine.policy_guid) and machine.policy_guid in incremental_policies([machine])
+
+
+def incremental_policies(machines: Iterable[Machine]) -> set[str]:
+    """GUIDs of these machines' policies that have an incremental schedule."""
+    guids = {machine.policy_guid for machine in machines} - {""}
+    plans = Plan.objects.filter(policy_guid__in=guids, vanished_at=None, has_incremental=True)
+    return set(plans.values_list("policy_guid", flat=True))
 
 
 def _check_window(start: datetime, end: datetime) -> None:
@@ -138,17 +150,24 @@ def _check_window(start: datetime, end: datetime) -> None:
 def _keep(
     membership: Membership, machine: Machine, wish: BackupWish, start: datetime, client_key: UUID, address: str | None
 ) -> Operation:
+    operation = new_operation(membership, machine, wish, start, client_key, clock_skew_ms())
+    operation.save(force_insert=True)
+    first_event(operation).save(force_insert=True)
+    audit(membership, "backup_requested", operation, address, operation.request)
+    return operation
+
+
+def clock_skew_ms() -> int:
+    """vProtect judges a window by its own clock (docs/submit-protocol.md, "Marker")."""
+    return UpstreamStatus.objects.values_list("clock_skew_ms", flat=True).get(pk=1)
+
+
+def new_operation(
+    membership: Membership, machine: Machine, wish: BackupWish, start: datetime, client_key: UUID, skew_ms: int
+) -> Operation:
+    """The wish as a row, not saved yet."""
     marker_ws_ms, marker_we_ms = choose_marker(start, wish.window_end)
-    # vProtect judges the window by its own clock (docs/submit-protocol.md, "Marker").
-    skew_ms = UpstreamStatus.objects.values_list("clock_skew_ms", flat=True).get(pk=1)
-    request = {
-        "backup_type": wish.backup_type,
-        "destination_guid": wish.destination_guid,
-        "priority": wish.priority,
-        "window_start": start.isoformat() if wish.window_start else None,
-        "window_end": wish.window_end.isoformat(),
-    }
-    operation = Operation.objects.create(
+    return Operation(
         tenant=membership.tenant,
         kind=Operation.Kind.BACKUP,
         machine=machine,
@@ -156,16 +175,23 @@ def _keep(
         created_by=membership.user,
         client_key=client_key,
         correlation_id=correlation_id.get(),
-        request=request,
+        request={
+            "backup_type": wish.backup_type,
+            "destination_guid": wish.destination_guid,
+            "priority": wish.priority,
+            "window_start": start.isoformat() if wish.window_start else None,
+            "window_end": wish.window_end.isoformat(),
+        },
         marker_ws_ms=marker_ws_ms + skew_ms,
         marker_we_ms=marker_we_ms + skew_ms,
         deadline_at=datetime.fromtimestamp(marker_we_ms / 1000, UTC) - SENT_AT_LATEST_BEFORE_END,
     )
-    OperationEvent.objects.create(
-        tenant=membership.tenant, operation=operation, moved_to=operation.submission, detail="asked for"
+
+
+def first_event(operation: Operation) -> OperationEvent:
+    return OperationEvent(
+        tenant=operation.tenant, operation=operation, moved_to=operation.submission, detail="asked for"
     )
-    audit(membership, "backup_requested", operation, address, request)
-    return operation
 
 
 def request_cancel(membership: Membership, operation: Operation, *, address: str | None) -> bool:

@@ -40,7 +40,9 @@ def _alone(function: Callable[[], None]) -> Callable[[], None]:
 
 @shared_task
 def submit() -> None:
-    submitting.submit(vprotect())
+    operation = submitting.submit(vprotect())
+    if operation is not None and operation.is_bulk:
+        doorbell.ring_submit()  # many were asked for by one ring
 
 
 @shared_task

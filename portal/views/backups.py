@@ -21,7 +21,7 @@ from tenants.middleware import TenantRequest
 from tenants.models import Role
 from vprotect_bridge.models import Destination, Machine, Plan, Question
 from vprotect_bridge.plan_wishes import may_change_plans
-from vprotect_bridge.services import WishRefused, ask, open_backup, request_backup
+from vprotect_bridge.services import WishRefused, ask, can_be_incremental, open_backup, request_backup
 
 DEFAULT_WINDOW = timedelta(hours=6)
 PATIENCE = timedelta(seconds=10)
@@ -36,7 +36,8 @@ def backup_create(request: TenantRequest, tenant: str, guid: str) -> HttpRespons
         messages.info(request, _("This machine is being backed up already."))
         return redirect("operation", tenant, running.pk)
     destinations = list(access.granted_destinations())
-    form = _form(request, machine, destinations)
+    data = request.POST if request.method == "POST" else None
+    form = backup_form(request, destinations, can_be_incremental=can_be_incremental(machine), data=data)
     if request.method == "POST" and form.is_valid() and (response := _keep(request, machine, form)):
         return response
     question = None
@@ -58,12 +59,20 @@ def _plan_to_extend(request: TenantRequest, machine: Machine) -> Plan | None:
     return Plan.objects.filter(policy_guid=machine.policy_guid, is_editable=True, has_incremental=False).first()
 
 
-def _form(request: TenantRequest, machine: Machine, destinations: list[Destination]) -> BackupForm:
+def backup_form(
+    request: TenantRequest, destinations: list[Destination], *, can_be_incremental: bool, data: Any = None
+) -> BackupForm:
+    """With what is usual; `data` None = nothing was sent yet."""
     usual = next((d.guid for d in destinations if d.is_default), destinations[0].guid if destinations else "")
     end = timezone.localtime(timezone.now() + DEFAULT_WINDOW).replace(second=0, microsecond=0)
     initial = {"client_key": uuid4(), "destination": usual, "window_end": end}
-    data = request.POST if request.method == "POST" else None
-    return BackupForm(data, initial=initial, machine=machine, tenant=request.tenant, destinations=destinations)
+    return BackupForm(
+        data,
+        initial=initial,
+        can_be_incremental=can_be_incremental,
+        tenant=request.tenant,
+        destinations=destinations,
+    )
 
 
 def _keep(request: TenantRequest, machine: Machine, form: BackupForm) -> HttpResponse | None:

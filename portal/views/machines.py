@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from django.db.models import Q
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from portal import access, words
 from portal.forms import MachineFilter
@@ -31,7 +31,9 @@ from portal.machine_list import (
 from portal.operation_story import operation_context
 from tenants.middleware import TenantRequest
 from tenants.models import Role
+from vprotect_bridge.bulk import MOST_MACHINES
 from vprotect_bridge.models import WORST_FIRST, Backup, Machine, Operation, Plan
+from vprotect_bridge.plan_wishes import may_change_plans
 from vprotect_bridge.restore_wishes import restore_points
 from vprotect_bridge.unprotected import with_causes
 
@@ -42,21 +44,45 @@ AHEAD_OF_THE_SYNC = timedelta(hours=1)
 # ── The list ─────────────────────────────────────────────────────────────────
 
 
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def machine_list(request: TenantRequest, tenant: str) -> HttpResponse:
-    """The page; for htmx the list alone, and 204 while what an open page shows is as it was."""
-    query = MachineQuery.of(request.GET)
+    """The page; for htmx the list alone, and 204 while what an open page shows is as it was.
+
+    Without a script its selection comes along by POST, and nothing else does: it changes nothing.
+    """
+    query = MachineQuery.of(_address(request))
     if request.htmx and "seen" in request.GET:  # type: ignore[attr-defined]
         return _news(request, query)
-    context = _list_context(request, query)
+    context = _list_context(request, query) | _selection_context(request)
     if not request.htmx:  # type: ignore[attr-defined]
         return render(request, "portal/machines.html", context)
     response = render(request, "portal/partials/machine_list.html", context | {"announces": True})
+    left = QueryDict(urlsplit(request.htmx.current_url or "").query)  # type: ignore[attr-defined]
+    is_typing = MachineQuery.of(left).is_search_of(query)
     # Typing is one visit, however many letters it has; a click is a visit of its own.
-    name = "HX-Replace-Url" if request.htmx.trigger_name == "q" else "HX-Push-Url"  # type: ignore[attr-defined]
-    response[name] = request.path + context["query"].here
+    response["HX-Replace-Url" if is_typing else "HX-Push-Url"] = request.path + context["query"].here
     return response
+
+
+def _address(request: TenantRequest) -> QueryDict:
+    """Of the list that is wanted; the buttons that take a selection along name what changes in it."""
+    address = request.GET.copy()
+    for name in ("q", "page"):
+        if name in request.POST:
+            address[name] = request.POST[name]
+    return address
+
+
+def _selection_context(request: TenantRequest) -> dict[str, Any]:
+    """`carried`: GUIDs that were chosen, on this page and on others."""
+    guids = set(request.POST.getlist("machines")[:MOST_MACHINES])
+    found = access.listed_machines(request.membership).filter(guid__in=guids) if guids else None
+    return {
+        "carried": set(found.values_list("guid", flat=True)) if found is not None else set(),
+        "may_select": request.membership.may(Role.MEMBER),
+        "may_change_plans": may_change_plans(request.membership),
+    }
 
 
 def _news(request: TenantRequest, query: MachineQuery) -> HttpResponse:
@@ -64,7 +90,8 @@ def _news(request: TenantRequest, query: MachineQuery) -> HttpResponse:
     total = page_number(request.GET.get("of"))
     if seen_of(page_of(query.machines(request.membership), query.page, total)) == request.GET["seen"]:
         return HttpResponse(status=204)
-    return render(request, "portal/partials/machine_list.html", _list_context(request, query))
+    context = _list_context(request, query) | _selection_context(request)
+    return render(request, "portal/partials/machine_list.html", context)
 
 
 def _list_context(request: TenantRequest, query: MachineQuery) -> dict[str, Any]:
@@ -85,13 +112,14 @@ def _list_context(request: TenantRequest, query: MachineQuery) -> dict[str, Any]
         "platforms": sorted({*counts_by("platform", kinds), query.platform} - {""}, key=words.platform),
         "machines": machines,
         "total": total,
+        "matching": query.address().removeprefix("?") or "sort=name",
         "first": (query.page - 1) * PAGE_SIZE + 1,
         "last": min(query.page * PAGE_SIZE, total),
         "previous": query.address(page=query.page - 1) if query.page > 1 else "",
         "next": query.address(page=query.page + 1) if query.page * PAGE_SIZE < total else "",
         "has_any": bool(kinds) or query.is_narrowed,
         "is_live": any(machine.running for machine in machines),  # type: ignore[attr-defined]
-        "poll": f"{query.here}&{urlencode({'seen': seen_of(machines), 'of': total})}",
+        "poll": "?" + urlencode({**query.parameters(), "seen": seen_of(machines), "of": total}),
     }
 
 

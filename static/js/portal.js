@@ -16,6 +16,13 @@
     form.dataset.sent = "yes";
     form.querySelectorAll("button").forEach((button) => button.setAttribute("aria-busy", "true"));
   });
+  // What was chosen in a list is done with.
+  body.addEventListener("submit", ({ target, submitter }) => {
+    if (submitter?.name !== "confirmed" || !target.dataset.forgets) return;
+    try {
+      sessionStorage.removeItem(target.dataset.forgets);
+    } catch { /* Storage is refused: nothing was kept. */ }
+  });
   // The back button shows the form as it was: it can be sent again, and means the same wish.
   addEventListener("pageshow", () => {
     document.querySelectorAll("[data-submit-once]").forEach((form) => {

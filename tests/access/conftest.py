@@ -19,6 +19,7 @@ from tests.access.matrix import MATRIX
 from tests.conftest import WebClient, machine_of, operation_on, person
 from vprotect_bridge.models import (
     Backup,
+    BulkRequest,
     Cluster,
     Destination,
     Hypervisor,
@@ -65,7 +66,7 @@ def ids_of(tenant: Tenant, machine: Machine, other: Machine) -> dict[str, Any]:
     """One of each kind of thing that an address names, the tenant's, by the name of its part of the address."""
     operation = operation_on(other, client_key=uuid4())
     question = Question.across_tenants.create(
-        tenant=tenant, machine=machine, kind=Question.Kind.USABLE_DESTINATIONS, answer={"guids": []}
+        tenant=tenant, machine=machine, kind=Question.Kind.USABLE_DESTINATIONS, answer={"guids": ["store-1"]}
     )
     Question.across_tenants.filter(pk=question.pk).update(answered_at=question.asked_at)
     now = timezone.now()
@@ -82,6 +83,10 @@ def ids_of(tenant: Tenant, machine: Machine, other: Machine) -> dict[str, Any]:
         held_at=now,
     )
     PlanChange.across_tenants.create(tenant=tenant, plan=plan, kind=PlanChange.Kind.EDIT)
+    bulk = BulkRequest.across_tenants.create(
+        tenant=tenant, kind=BulkRequest.Kind.BACKUP, created_by=colleague.user, client_key=uuid4()
+    )
+    operation_on(other, bulk_request=bulk, is_bulk=True, outcome="succeeded", client_key=uuid4())
     return {
         "guid": machine.guid,
         "operation_id": operation.pk,
@@ -89,6 +94,7 @@ def ids_of(tenant: Tenant, machine: Machine, other: Machine) -> dict[str, Any]:
         "member_id": colleague.pk,
         "invitation_id": invitation.pk,
         "plan_id": plan.pk,
+        "bulk_id": bulk.pk,
     }
 
 

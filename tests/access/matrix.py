@@ -78,7 +78,8 @@ MATRIX: dict[str, dict[str, Row]] = {
     # Below a tenant.
     "tenant-home": page(in_the_tenant(200)),
     "dashboard-poll": page(in_the_tenant(200)),
-    "machines": page(in_the_tenant(200)),
+    # Without a script its selection is sent along from page to page.
+    "machines": {"GET": in_the_tenant(200), "POST": in_the_tenant(200)},
     "machine": page(in_the_tenant(200)),
     "machine-history": page(in_the_tenant(200)),
     "backup-create": {"GET": in_the_tenant(200, viewer=403), "POST": in_the_tenant(422, viewer=403)},
@@ -86,6 +87,10 @@ MATRIX: dict[str, dict[str, Row]] = {
         "GET": in_the_tenant(200, viewer=403, member=403),
         "POST": in_the_tenant(422, viewer=403, member=403),
     },
+    "bulk-backup": {"GET": in_the_tenant(200, viewer=403), "POST": in_the_tenant(422, viewer=403)},
+    "bulk-plan": {"GET": ADMIN_ONLY, "POST": ADMIN_ONLY | {"admin": 422}},
+    "bulk": page(in_the_tenant(200)),
+    "bulk-poll": page(in_the_tenant(200)),
     "plans": page(in_the_tenant(200)),
     "plan": page(in_the_tenant(200)),
     "plan-poll": page(in_the_tenant(200)),

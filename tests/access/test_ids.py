@@ -36,7 +36,7 @@ pytestmark = pytest.mark.django_db
 Browser = Callable[[User | None], Client]
 UNKNOWN: dict[str, Any] = {
     **{"guid": "vm-7777", "member_id": 7_777_777, "plan_id": uuid4(), "question_id": uuid4()},
-    **{"operation_id": uuid4(), "invitation_id": uuid4()},
+    **{"operation_id": uuid4(), "invitation_id": uuid4(), "bulk_id": uuid4()},
 }
 MALFORMED = [
     "vm-1%20",
@@ -167,8 +167,10 @@ PLAN = {
     **{"schedule-0-window_minutes": "360", "confirmed": "yes"},
 }
 INVITE = {"email": "new@sunflower.example", "role": "viewer", "scope": "some", "machines": ["vm-1"]}
+BULK_BACKUP = {**BACKUP, "machines": ["vm-1"], "confirmed": "yes"}
 FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "backup": ("/t/sunflower/machines/vm-1/backup/", BACKUP),
+    "bulk backup": ("/t/sunflower/bulk/backup/", BULK_BACKUP),
     "restore": ("/t/sunflower/machines/vm-1/restore/", RESTORE | {"confirmed": "yes"}),
     "plan": ("/t/sunflower/plans/new/", PLAN),
     "invite": ("/t/sunflower/members/invite/", INVITE),
@@ -187,6 +189,7 @@ def encoded(form: dict[str, Any], **changes: Any) -> str:
     ("form", "field", "foreign_value", "unknown_value"),
     [
         ("backup", "destination", "store-9", "store-7"),
+        ("bulk backup", "destination", "store-9", "store-7"),
         ("restore", "backup", "backup-9", "backup-7"),
         ("restore", "place", "host-9/cluster-9", "host-7/cluster-7"),
         ("restore", "place", "host-1/cluster-9", "host-1/cluster-7"),
@@ -224,6 +227,35 @@ def test_a_foreign_id_in_a_form_is_told_like_an_unknown_one(
         assert_told_the_same(*told)
 
 
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}])
+@pytest.mark.parametrize("address", ["/t/sunflower/bulk/backup/", "/t/sunflower/bulk/plan/"])
+def test_a_foreign_machine_among_many_is_told_like_an_unknown_one(
+    address: str, headers: dict[str, str], wall: str, cast: Cast, own: dict[str, Any], places: None, as_web: Browser
+):
+    browser = known_by_sight(as_web(cast["admin"]))
+    form = {**BULK_BACKUP, "plan": own["plan_id"]}
+    for method in ("POST", "GET"):
+        told = []
+        for guid in ("vm-9", "vm-7"):
+            body = encoded(form, machines=["vm-1", guid])
+            where, sent = (address, body) if method == "POST" else (f"{address}?{body}", None)
+            told.append(Told(browser, method, where, guid, sent, **headers))
+        assert told[0].status == 404 and not told[0].writes
+        assert_told_the_same(*told)
+
+
+def test_a_foreign_plan_for_many_is_told_like_an_unknown_one(
+    wall: str, cast: Cast, own: dict[str, Any], foreign: dict[str, Any], as_web: Browser
+):
+    browser = known_by_sight(as_web(cast["admin"]))
+    told = [
+        Told(browser, "POST", "/t/sunflower/bulk/plan/", plan, encoded({"machines": ["vm-1"]}, plan=plan))
+        for plan in (foreign["plan_id"], uuid4())
+    ]
+    assert told[0].status == 422 and not told[0].writes
+    assert_told_the_same(*told)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_forms_are_taken_with_ones_own_ids(
     form: str, wall: str, cast: Cast, own: dict[str, Any], places: None, as_web: Browser
@@ -247,6 +279,7 @@ def test_the_same_forms_are_taken_with_ones_own_ids(
         ("/t/sunflower/questions/{question_id}/?destination={}", "store-9", "store-7"),
         ("/t/sunflower/questions/{targets_id}/?hypervisor={}", "host-9", "host-7"),
         ("/t/sunflower/questions/{targets_id}/?hypervisor=host-1&hypervisor={}", "host-9", "host-7"),
+        ("/t/sunflower/machines/?plan={}", "plan_id", ""),
         ("/t/sunflower/operations/?before={}", "operation_id", ""),
         ("/t/sunflower/operations/?machine={}", "vm-9999", "vm-7777"),
         ("/t/sunflower/operations/poll?before={}", "operation_id", ""),
@@ -271,7 +304,12 @@ def test_a_foreign_id_in_a_query_is_told_like_an_unknown_one(
     entry = AuditEntry.across_tenants.create(tenant=pine, actor_name="x", action="backup_requested", outcome="accepted")
     change = PlanChange.across_tenants.get(tenant=pine)
     own["targets_id"] = question_where_to(own["guid"]).pk
-    of_pine = {"operation_id": foreign["operation_id"], "change": change.pk, "entry": entry.pk}
+    of_pine = {
+        "operation_id": foreign["operation_id"],
+        "plan_id": foreign["plan_id"],
+        "change": change.pk,
+        "entry": entry.pk,
+    }
     browser = known_by_sight(as_web(cast["admin"]))
     # Asked twice: the first look at a machine's page asks a worker for news.
     for _ in range(2):

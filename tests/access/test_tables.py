@@ -23,6 +23,7 @@ READABLE = {
     *("tenants_tenant", "tenants_membership", "tenants_invitation", "tenants_identityprovider", "tenants_grant"),
     *("tenants_auditentry", "vprotect_bridge_machine", "vprotect_bridge_backup", "vprotect_bridge_operation"),
     *("vprotect_bridge_backupday", "vprotect_bridge_plan", "vprotect_bridge_planchange", "vprotect_bridge_question"),
+    "vprotect_bridge_bulkrequest",
     *("vprotect_bridge_destination", "vprotect_bridge_hypervisor", "vprotect_bridge_cluster"),
     "vprotect_bridge_storage",
 }

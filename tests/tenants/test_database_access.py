@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from uuid import uuid4
 
 import pytest
 from django.apps import apps
@@ -11,9 +12,19 @@ from django.utils import timezone
 
 from tenants.database_access import TABLES
 from tenants.database_roles import OF_CURRENT_TENANT, OPERATOR, WEB, WORKER, apply_access, declared_access
-from tenants.models import AuditEntry, Claim, Grant, Tenant
+from tenants.models import AuditEntry, Claim, Grant, Tenant, User
 from tests.conftest import AsRole, machine_of, operation_on
-from vprotect_bridge.models import Backup, BackupDay, Machine, Operation, OperationEvent, Plan, PlanChange, Question
+from vprotect_bridge.models import (
+    Backup,
+    BackupDay,
+    BulkRequest,
+    Machine,
+    Operation,
+    OperationEvent,
+    Plan,
+    PlanChange,
+    Question,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -107,6 +118,11 @@ def _plan_change(tenant: Tenant) -> PlanChange:
     return PlanChange(tenant=tenant, plan=plan, kind=PlanChange.Kind.CREATE)
 
 
+def _bulk_request(tenant: Tenant) -> BulkRequest:
+    user = User.objects.create_user(f"somebody@{tenant.slug}.example")
+    return BulkRequest(tenant=tenant, kind=BulkRequest.Kind.BACKUP, created_by=user, client_key=uuid4())
+
+
 ROWS: dict[type[Model], Callable[[Tenant], Model]] = {
     Claim: lambda tenant: Claim(tenant=tenant, kind=Claim.Kind.MACHINE, value=tenant.slug),
     Grant: lambda tenant: Grant(tenant=tenant, kind=Grant.Kind.DESTINATION, guid=tenant.slug),
@@ -116,6 +132,7 @@ ROWS: dict[type[Model], Callable[[Tenant], Model]] = {
     BackupDay: lambda tenant: BackupDay(tenant=tenant, day="2026-03-28"),
     Operation: _operation,
     OperationEvent: _event,
+    BulkRequest: _bulk_request,
     Plan: _plan,
     PlanChange: _plan_change,
     Question: lambda tenant: Question(tenant=tenant, kind="usable_destinations", machine=_machine(tenant)),

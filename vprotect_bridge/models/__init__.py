@@ -11,7 +11,7 @@ from vprotect_bridge.models.mirror import (
     Protection,
     Storage,
 )
-from vprotect_bridge.models.operations import Operation, OperationEvent, Question
+from vprotect_bridge.models.operations import BulkRequest, Operation, OperationEvent, Question
 from vprotect_bridge.models.plans import Plan, PlanChange, Policy, Schedule, Standing
 from vprotect_bridge.models.upstream import UpstreamSession, UpstreamStatus
 
@@ -20,6 +20,7 @@ __all__ = [
     "WORST_FIRST",
     "Backup",
     "BackupDay",
+    "BulkRequest",
     "Cluster",
     "Destination",
     "Hypervisor",

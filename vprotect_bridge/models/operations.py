@@ -15,6 +15,44 @@ from django_scopes import ScopedManager
 from tenants.models import Tenant
 from tenants.uuid7 import uuid7
 from vprotect_bridge.models.mirror import Machine
+from vprotect_bridge.models.plans import PlanChange
+
+
+class BulkRequest(models.Model):
+    """One thing that was asked for many machines at once. What became of each is in its operation or in the change.
+
+    `machine_guids`: those that got it; `left_out`: the others, as [{"guid", "name", "reason"}] with a reason of
+    `bulk.Reason`; `moved_from`: the names of the plans that machines left, by GUID.
+    """
+
+    class Kind(models.TextChoices):
+        BACKUP = "backup", _("Backup")
+        PLAN = "plan", _("Plan")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=10, choices=Kind)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    client_key = models.UUIDField()
+    machine_guids = models.JSONField(default=list)
+    left_out = models.JSONField(default=list)
+    moved_from = models.JSONField(default=dict)
+    plan_change = models.ForeignKey(PlanChange, models.PROTECT, null=True, related_name="+")
+
+    objects: ClassVar[models.Manager[BulkRequest]] = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        constraints = [
+            # The same form sent again is the same request.
+            models.UniqueConstraint(fields=["tenant", "client_key"], name="one_bulk_request_per_click"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} of {len(self.machine_guids)} machines"
 
 
 class Operation(models.Model):
@@ -89,6 +127,7 @@ class Operation(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     client_key = models.UUIDField(default=uuid.uuid4)
     is_bulk = models.BooleanField(default=False)
+    bulk_request = models.ForeignKey(BulkRequest, models.PROTECT, null=True, related_name="operations")
     correlation_id = models.CharField(max_length=32, default="-")
     request = models.JSONField()
     marker_ws_ms = models.BigIntegerField(null=True)
