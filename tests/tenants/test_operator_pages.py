@@ -22,10 +22,14 @@ from tenants.models import AuditEntry, Claim, Grant, Invitation, Membership, Ten
 from tests.conftest import AsRole, WebClient, machine_of, operation_on, person
 from vprotect_bridge.models import (
     Backup,
+    Cluster,
+    Destination,
+    Hypervisor,
     Machine,
     Operation,
     OwnerChange,
     Plan,
+    Storage,
     UpstreamSession,
     UpstreamStatus,
 )
@@ -458,12 +462,8 @@ def test_nobody_is_deleted(owner: User, operator: Client):
 
 
 def test_what_an_operator_changes_is_audited_with_its_values(sunflower: Tenant, operator: Client):
-    grants = {
-        "grants-TOTAL_FORMS": 1,
-        "grants-INITIAL_FORMS": 0,
-        "grants-0-kind": "destination",
-        "grants-0-guid": "s-1",
-    }
+    Destination.objects.create(guid="s-1", name="Store")
+    grants = {"grants-TOTAL_FORMS": 1, "grants-INITIAL_FORMS": 0, "grants-0-what": "destination s-1"}
     form = {"name": "Sunflower", "slug": "sunflower", "is_active": "on", "time_zone": "UTC", "priority_cap": "80"}
     answer = operator.post(
         f"/tenants/tenant/{sunflower.pk}/change/", {**form, "running_cap": "3", **grants, **no_rows("memberships")}
@@ -472,7 +472,53 @@ def test_what_an_operator_changes_is_audited_with_its_values(sunflower: Tenant, 
     entry = AuditEntry.across_tenants.get(action="tenant_changed")
     assert entry.tenant == sunflower and entry.role == "operator"
     assert entry.detail["changed"]["priority_cap"] == "80" and entry.detail["changed"]["running_cap"] == "3"
-    assert entry.detail["changed"]["grants-0"]["guid"] == "s-1"
+    assert entry.detail["changed"]["grants-0"]["what"] == "destination s-1"
+
+
+def granting(operator: Client, tenant: Tenant, *rows: dict[str, Any]) -> Any:
+    """Saves the tenant with these rows of grants; `id` is of one that is there."""
+    form = {"name": tenant.name, "slug": tenant.slug, "is_active": "on", "time_zone": "UTC", "priority_cap": "50"}
+    grants = {f"grants-{number}-{name}": value for number, row in enumerate(rows) for name, value in row.items()}
+    counts = {"grants-TOTAL_FORMS": len(rows), "grants-INITIAL_FORMS": sum("id" in row for row in rows)}
+    grants |= {f"grants-{number}-tenant": tenant.pk for number in range(len(rows))}
+    return operator.post(f"/tenants/tenant/{tenant.pk}/change/", {**form, **counts, **grants, **no_rows("memberships")})
+
+
+def grants_of(tenant: Tenant) -> set[tuple[str, str]]:
+    return {(grant.kind, grant.guid or grant.name) for grant in Grant.across_tenants.filter(tenant=tenant)}
+
+
+def test_what_a_tenant_may_use_is_chosen_by_its_name(sunflower: Tenant, operator: Client):
+    host = Hypervisor.objects.create(guid="h-1", name="Main", platform="RHV", is_manager=True)
+    Destination.objects.create(guid="s-1", name="Store")
+    Cluster.objects.create(guid="c-1", uuid="c", name="Blue", hypervisor=host)
+    Storage.objects.create(guid="d-1", uuid="d", name="Fast", hypervisor=host)
+    gone = Grant.across_tenants.create(tenant=sunflower, kind="destination", guid="s-gone")
+    page = said(operator.get(f"/tenants/tenant/{sunflower.pk}/change/"))
+    for name in ("Store", "Main · RHV", "Blue · Main", "Fast · Main", "s-gone, gone from vProtect"):
+        assert f">{name}</option>" in page, name
+    new = ["destination s-1", "hypervisor h-1", "cluster c-1", "storage d-1"]
+    rows = [{"id": gone.pk, "what": "destination s-gone"}, *({"what": what} for what in new)]
+    answer = granting(operator, sunflower, *rows, {"what": "data_center ", "name": "Paris"})
+    assert answer.status_code == 302, said(answer)
+    wanted = {tuple(what.split()) for what in (*new, "destination s-gone", "data_center Paris")}
+    assert grants_of(sunflower) == wanted
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ([{"what": "destination s-1"}] * 2, "Granted twice"),
+        ([{"what": "destination s-unknown"}], "Select a valid choice"),
+        ([{"what": "destination s-1", "name": "Paris"}], "Only a data center has a name here"),
+        ([{"what": "data_center "}], "Type the data center"),
+    ],
+)
+def test_what_cannot_be_granted_is_said_in_its_row(
+    rows: list[dict[str, Any]], problem: str, sunflower: Tenant, operator: Client
+):
+    Destination.objects.create(guid="s-1", name="Store")
+    assert problem in said(granting(operator, sunflower, *rows)) and not grants_of(sunflower)
 
 
 def test_what_a_person_signs_in_with_is_one_click_away(owner: User, operator: Client):

@@ -21,14 +21,10 @@ from tenants.admin.audited import AuditedAdmin
 from tenants.admin.invitations import InvitingAdmin
 from tenants.admin.people import MembershipInline
 from tenants.audit import address_of
-from tenants.models import Grant, Role, Tenant
+from tenants.models import Role, Tenant
 from vprotect_bridge import leaving
 from vprotect_bridge.admin.decisions import audit
-
-
-class GrantInline(admin.TabularInline):
-    model = Grant
-    extra = 0
+from vprotect_bridge.admin.grants import GrantInline
 
 
 @admin.register(Tenant)
