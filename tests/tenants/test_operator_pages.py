@@ -557,6 +557,19 @@ def test_an_address_is_confirmed_and_never_changed(owner: User, operator: Client
     assert AuditEntry.across_tenants.filter(action="email_address_changed").exists()
 
 
+def test_the_audit_is_a_file_as_it_is_filtered(sunflower: Tenant, pine: Tenant, operator: Client):
+    for tenant, action in ((sunflower, "plan_create"), (pine, "plan_create"), (sunflower, "backup_requested")):
+        AuditEntry.across_tenants.create(tenant=tenant, actor_name="=1+1", action=action, outcome="accepted")
+    wanted = f"?action=plan_create&tenant__id__exact={sunflower.pk}"
+    page = said(operator.get(f"/tenants/auditentry/{wanted}"))
+    assert f"/tenants/auditentry/file.csv{wanted}".replace("&", "&amp;") in page
+    answer = operator.get(f"/tenants/auditentry/file.csv{wanted}")
+    (row,) = csv.DictReader(io.StringIO(answer.content.decode()))
+    assert (row["tenant"], row["who"], row["action"]) == ("Sunflower", "'=1+1", "plan_create")
+    assert len(operator.get("/tenants/auditentry/file.csv").content.splitlines()) == 4
+    assert operator.get("/tenants/auditentry/file.csv?nonsense=1").url == "/tenants/auditentry/"
+
+
 def test_a_password_is_not_audited(owner: User, operator: Client):
     form = {"password1": "the new canary password", "password2": "the new canary password", "usable_password": "true"}
     operator.post(f"/tenants/user/{owner.pk}/password/", form)
@@ -572,6 +585,7 @@ def test_a_password_is_not_audited(owner: User, operator: Client):
         *("/vprotect_bridge/machine/drift/", "/tenants/claim/paste/", "/vprotect_bridge/upstreamstatus/"),
         *("/vprotect_bridge/machine/{machine}/hand-over/", "/tenants/tenant/{tenant}/leave/"),
         *("/tenants/tenant/{tenant}/export/", "/tenants/tenant/{tenant}/invite/"),
+        "/tenants/auditentry/file.csv",
     ],
 )
 def test_only_operators_with_the_right_come_here(address: str, owner: User, sunflower: Tenant):
