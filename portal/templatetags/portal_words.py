@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from portal import plan_words, polls, words
 from portal.advice import advise
+from portal.advice import try_again as again
 from portal.machine_list import PlanInList
 from portal.words import Chip
 from vprotect_bridge import unprotected
@@ -49,6 +50,13 @@ def advice(context: Context, machine: Machine) -> dict[str, object]:
     found = unprotected.why(machine, is_stale=unprotected.is_stale(context["upstream"]))
     said = advise(machine, found, request.membership) if found else None
     return {"advice": said, "machine": machine, "csrf_token": context.get("csrf_token"), "client_key": uuid4()}
+
+
+@register.simple_tag(takes_context=True)
+def try_again(context: Context, operation: Operation) -> str:
+    """Where what ended badly is asked for again; empty where it went well, or this person cannot."""
+    ended_badly = operation.outcome in {"failed", "refused", "missed"}
+    return again(operation.machine, operation.kind, context["request"].membership) if ended_badly else ""
 
 
 @register.simple_tag

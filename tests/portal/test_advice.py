@@ -15,7 +15,17 @@ from portal.advice import REASON
 from tenants.models import Grant, Membership, Role, Tenant, User
 from tests.conftest import operation_on, person
 from tests.portal.conftest import STORE, counted
-from vprotect_bridge.models import Backup, Destination, Machine, Plan, PlanChange, Protection, Standing, UpstreamStatus
+from vprotect_bridge.models import (
+    Backup,
+    Destination,
+    Machine,
+    Operation,
+    Plan,
+    PlanChange,
+    Protection,
+    Standing,
+    UpstreamStatus,
+)
 from vprotect_bridge.unprotected import Reason
 
 pytestmark = pytest.mark.django_db
@@ -205,3 +215,28 @@ def test_a_page_of_reasons_costs_no_more_than_one(browser: Client, machine: Mach
     with counted() as many:
         browser.get(PLACES["list"])
     assert len(many) == len(one)
+
+
+@pytest.mark.parametrize(
+    ("kind", "role", "address"),
+    [
+        ("backup", Role.MEMBER, f"{MACHINE}backup/"),
+        ("backup", Role.VIEWER, ""),
+        ("restore", Role.RESTORER, f"{MACHINE}restore/"),
+        ("restore", Role.MEMBER, ""),
+        ("task", Role.ADMIN, ""),
+    ],
+)
+def test_what_failed_leads_to_another_try_for_who_may(
+    kind: str, role: Role, address: str, as_web: Callable[[User], Client], tenant: Tenant, machine: Machine
+):
+    operation = operation_on(machine, kind=kind, outcome="failed", submission="accepted")
+    Operation.across_tenants.update(request={"task_type": "MOUNT"})
+    browser = as_web(person(tenant, "somebody", role))
+    found = advice_at(browser, f"/t/sunflower/operations/{operation.pk}/")
+    assert [button["href"] for tag in found for button in tag.select(".advice-button")] == (
+        [address] if address else []
+    )
+    Operation.across_tenants.filter(pk=operation.pk).delete()
+    good = operation_on(machine, kind=kind, outcome="succeeded", submission="accepted", request={"task_type": "MOUNT"})
+    assert advice_at(browser, f"/t/sunflower/operations/{good.pk}/") == []
