@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import TruncDate
-from django.utils import timezone
+from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -44,7 +44,9 @@ def hero_of(counts: Mapping[str, int], status: UpstreamStatus | None, *, has_suc
     there = sum(count for name, count in counts.items() if name not in NOT_THERE)
     safe = counts.get(Protection.PROTECTED, 0)
     if status is None or status.inventory_at is None:
-        return Hero("queued", "hourglass-split", _("Your machines are being read for the first time"))
+        return Hero(
+            "queued", "hourglass-split", _("Your machines are being read for the first time"), _("This takes a minute.")
+        )
     if not there:
         return _hero_of_nothing(counts.get(Protection.DELETED, 0))
     if is_stale(status):
@@ -65,7 +67,8 @@ def hero_of(counts: Mapping[str, int], status: UpstreamStatus | None, *, has_suc
 
 def _hero_of_nothing(restorable: int) -> Hero:
     if not restorable:
-        return Hero("unknown", "hdd-stack", _("No machines yet"))
+        more = _("Your provider assigns machines to your organisation; they appear here by themselves.")
+        return Hero("unknown", "hdd-stack", _("No machines yet"), more)
     sentence = ngettext(
         "No machines, but %(count)d deleted one can be restored",
         "No machines, but %(count)d deleted ones can be restored",
@@ -115,7 +118,9 @@ SQUARE: dict[Square, Text] = {
 
 @dataclass(frozen=True)
 class Cell:
-    day: date
+    """`day` in words."""
+
+    day: str
     square: Square
 
     @property
@@ -144,8 +149,10 @@ def matrix_of(machines: Sequence[Machine], zone: ZoneInfo) -> list[Row]:
         )
     )
     due = _due_days(machines, days[0], zone, now)
+    # Said once for all rows.
+    said = {day: formats.date_format(day, "D j M") for day in days}
     return [
-        Row(machine, [Cell(day, _square(machine, day, days[-1], fared, running, due)) for day in days])
+        Row(machine, [Cell(said[day], _square(machine, day, days[-1], fared, running, due)) for day in days])
         for machine in machines
     ]
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, sync_playwright
 from pytest_django.live_server_helper import LiveServer
@@ -83,3 +85,18 @@ def sign_in(page: Page, user: User, password: str = PASSWORD) -> None:
     page.get_by_label("Email").fill(user.email)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+@pytest.fixture
+def in_the_database() -> Callable[[Callable[[], object]], None]:
+    """While the browser is open its event loop runs in this thread; another one reaches the database."""
+
+    def run(change: Callable[[], object]) -> None:
+        def work() -> None:
+            change()
+            connection.close()
+
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(work).result()
+
+    return run

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
-from django.db import connection
 from playwright.sync_api import Locator, Page, expect
 
 from tenants.models import Tenant, User
@@ -21,21 +17,6 @@ ACTIVITY = "/t/sunflower/operations/"
 def running(sunflower: Tenant, operation: Operation) -> Operation:
     Operation.across_tenants.filter(pk=operation.pk).update(submission="accepted", phase="exporting", progress=10)
     return operation
-
-
-@pytest.fixture
-def in_the_database() -> Callable[[Callable[[], object]], None]:
-    """While the browser is open its event loop runs in this thread; another one reaches the database."""
-
-    def run(change: Callable[[], object]) -> None:
-        def work() -> None:
-            change()
-            connection.close()
-
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(work).result()
-
-    return run
 
 
 def row(page: Page, name: str) -> Locator:

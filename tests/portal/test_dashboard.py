@@ -92,6 +92,7 @@ def many(tenant: Tenant, count: int, protections: Sequence[str] = Protection.val
 
 # ── One sentence ─────────────────────────────────────────────────────────────
 
+ASSIGNED = "Your provider assigns machines to your organisation; they appear here by themselves."
 PROTECTED, FAILED, OVERDUE = Protection.PROTECTED, Protection.FAILED, Protection.OVERDUE
 
 
@@ -108,8 +109,8 @@ PROTECTED, FAILED, OVERDUE = Protection.PROTECTED, Protection.FAILED, Protection
         ({OVERDUE: 1, FAILED: 1}, False, "2 machines need attention", "0 of 2 are protected."),
         ({Protection.UNPROTECTED: 3}, False, "No machine is backed up yet", "They need a plan."),
         ({Protection.DELETED: 2}, True, "No machines, but 2 deleted ones can be restored", ""),
-        ({Protection.GONE: 2}, False, "No machines yet", ""),
-        ({}, False, "No machines yet", ""),
+        ({Protection.GONE: 2}, False, "No machines yet", ASSIGNED),
+        ({}, False, "No machines yet", ASSIGNED),
     ],
 )
 def test_one_sentence_says_how_it_stands(counts: dict[str, int], has_success: bool, sentence: str, more: str):
