@@ -8,12 +8,11 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
+from portal.machine_picker import MachinePicker, PickedMachines
 from tenants.models import Membership, Role, User, validate_time_zone
 from tenants.people import ADMINISTRATOR_OF_SOME, Refused
-from vprotect_bridge.models import Machine
 
 ALL, SOME = "all", "some"
 
@@ -33,17 +32,11 @@ class MemberForm(RefusableForm):
         initial=ALL,
         label=_("Machines"),
     )
-    machines = forms.MultipleChoiceField(
-        widget=forms.CheckboxSelectMultiple,
-        required=False,
-        label=_("Only these machines"),
-        error_messages={"invalid_choice": _("One of the machines is not yours any more. Choose again.")},
-    )
+    machines = PickedMachines(label=_("Only these machines"))
 
-    def __init__(self, *args: Any, machines: QuerySet[Machine], **kwargs: Any):
+    def __init__(self, *args: Any, picker: MachinePicker, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        offered = machines.order_by("name", "guid").values_list("guid", "name")
-        self.fields["machines"].choices = list(offered)  # type: ignore[attr-defined]
+        self.picker = self.fields["machines"].picker = picker  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         chosen = super().clean() or {}
@@ -58,12 +51,6 @@ class MemberForm(RefusableForm):
     def machine_guids(self) -> list[str] | None:
         """None = every machine."""
         return self.cleaned_data["machines"] if self.cleaned_data["scope"] == SOME else None
-
-    @property
-    def ticked(self) -> set[str]:
-        """As it was sent, or as it stands, for the page."""
-        value = self["machines"].value() or []
-        return set(value) if isinstance(value, list) else set()
 
 
 class InviteForm(MemberForm):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from portal import plan_words
 from portal.forms import DEFAULT_PRIORITY
+from portal.machine_picker import MachinePicker, PickedMachines
 from tenants.models import Tenant
-from vprotect_bridge.models import Destination, Machine, Plan
+from vprotect_bridge.models import Destination, Plan
 from vprotect_bridge.plan_facts import Held
 from vprotect_bridge.plan_wishes import (
     MOST_SCHEDULES,
@@ -123,14 +124,7 @@ class PlanForm(forms.Form):
     """`schedules` is a formset of its own. `moves`: the tick that machines with a plan need to change it."""
 
     name = forms.CharField(label=_("Name"), max_length=120, error_messages={"required": _("Give the plan a name.")})
-    machines = forms.MultipleChoiceField(
-        label=_("Machines"),
-        widget=forms.CheckboxSelectMultiple,
-        error_messages={
-            "required": _("Choose at least one machine."),
-            "invalid_choice": _("One of the machines is not yours any more. Choose again."),
-        },
-    )
+    machines = PickedMachines(label=_("Machines"), empty=_("Choose at least one machine."))
     moves = forms.BooleanField(required=False)
     time_zone = forms.CharField(label=_("Time zone"), max_length=64)
     destination = forms.ChoiceField(
@@ -146,15 +140,14 @@ class PlanForm(forms.Form):
         self,
         *args: Any,
         tenant: Tenant,
-        machines: QuerySet[Machine],
+        picker: MachinePicker,
         destinations: list[Destination],
         plan: Plan | None = None,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
         self.plan = plan
-        self.rows = list(machines)
-        self.fields["machines"].choices = [(m.guid, m.name) for m in self.rows]  # type: ignore[attr-defined]
+        self.picker = self.fields["machines"].picker = picker  # type: ignore[attr-defined]
         self.fields["destination"].choices = [(d.guid, d.name) for d in destinations]  # type: ignore[attr-defined]
         priority = self.fields["priority"]
         priority.max_value = tenant.priority_cap  # type: ignore[attr-defined]
@@ -164,17 +157,14 @@ class PlanForm(forms.Form):
             self.fields[name].widget.attrs["class"] = "form-control"
         self.fields["destination"].widget.attrs["class"] = "form-select"
 
-    @property
-    def chosen_machines(self) -> set[str]:
-        """Also while the form is not valid, so that no tick is lost."""
-        value = self["machines"].value() or []
-        return {str(guid) for guid in value}
-
-    @property
-    def moving(self) -> list[Machine]:
-        """Chosen machines that leave another plan."""
-        own = self.plan.policy_guid if self.plan else ""
-        return [row for row in self.rows if row.guid in self.chosen_machines and row.policy_guid not in {"", own}]
+    @cached_property
+    def moving(self) -> int:
+        """How many of the chosen machines leave another plan."""
+        try:
+            chosen = self.picker.machines.filter(guid__in=self.picker.checked())
+        except ValidationError:
+            return 0
+        return chosen.exclude(policy_guid__in=["", self.plan.policy_guid if self.plan else ""]).count()
 
     def clean_time_zone(self) -> str:
         name = self.cleaned_data["time_zone"].strip()
@@ -197,7 +187,7 @@ class PlanForm(forms.Form):
             time_zone=chosen["time_zone"],
             schedules=tuple(schedules),
             destination_guid=chosen["destination"],
-            machine_guids=tuple(sorted(chosen["machines"])),
+            machine_guids=tuple(chosen["machines"]),
             priority=chosen["priority"],
             removes_absent_machines=chosen["removes_absent_machines"],
             is_paused=is_paused,

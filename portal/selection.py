@@ -8,6 +8,7 @@ from django.http import QueryDict
 
 from portal import access
 from portal.machine_list import MachineQuery
+from portal.machine_picker import MachinePicker
 from tenants.middleware import TenantRequest
 from vprotect_bridge.bulk import MOST_MACHINES
 from vprotect_bridge.models import Machine
@@ -31,7 +32,7 @@ class Selection:
         One GUID that is foreign or unknown: 404.
         """
         given = request.POST if request.method == "POST" else request.GET
-        guids = set(given.getlist("machines"))
+        guids = MachinePicker(given, access.visible_machines(request.membership)).chosen
         if len(guids) > MOST_MACHINES:
             return cls([], len(guids))
         machines = {machine.guid: machine for machine in access.machines_for(request, guids)} if guids else {}

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 from uuid import UUID, uuid4
 
+from django import forms
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -15,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from portal import access, plan_words, polls, words
 from portal.forms import BackupForm, BulkPlanForm
+from portal.machine_picker import MachinePicker
 from portal.plan_forms import wish_shown
 from portal.selection import Selection
 from portal.views.backups import backup_form
@@ -35,6 +37,8 @@ from vprotect_bridge.models import Backup, BulkRequest, Operation
 from vprotect_bridge.plan_wishes import may_change_plans
 from vprotect_bridge.services import WishRefused, check_wish, incremental_policies
 
+# What the picker sends beside the machines: the next step has those that were seen, and no others.
+PICKER = {"picker", "shown", "added", "removed", "pick", "pick_q", "pick_only"}
 FAILED = {Operation.Outcome.FAILED, Operation.Outcome.REFUSED, Operation.Outcome.MISSED}
 
 
@@ -46,7 +50,7 @@ FAILED = {Operation.Outcome.FAILED, Operation.Outcome.REFUSED, Operation.Outcome
 @access.needs(Role.MEMBER)
 def bulk_backup(request: TenantRequest, tenant: str) -> HttpResponse:
     selection = Selection.of(request)
-    if not selection.machines:
+    if selection.is_too_large or not (selection.machines or "pick" in request.POST):
         return _nothing_to_do(request, selection)
     destinations = list(access.granted_destinations())
     form = backup_form(
@@ -57,7 +61,7 @@ def bulk_backup(request: TenantRequest, tenant: str) -> HttpResponse:
     )
     if destinations and not request.htmx:  # type: ignore[attr-defined]
         ask_for_destinations(request.membership, selection.machines)
-    if form.is_bound and "again" not in request.POST and form.is_valid():
+    if _is_sent(request, form):
         try:
             return (
                 _kept_backups(request, selection, form)
@@ -66,8 +70,27 @@ def bulk_backup(request: TenantRequest, tenant: str) -> HttpResponse:
             )
         except WishRefused as refused:
             form.add_error(refused.field or None, str(refused.user_message))
-    context = {"selection": selection, "form": form, "destinations": destinations}
-    return render(request, "portal/bulk_backup.html", context, status=422 if form.errors else 200)
+    return _form_page(request, "portal/bulk_backup.html", selection, form, destinations=destinations)
+
+
+def _is_sent(request: TenantRequest, form: forms.Form) -> bool:
+    """Not only to choose other machines, or to come back to the form."""
+    return form.is_bound and not {"again", "pick"} & set(request.POST) and form.is_valid()
+
+
+def _form_page(
+    request: TenantRequest, template: str, selection: Selection, form: forms.Form, **more: Any
+) -> HttpResponse:
+    picker = MachinePicker(
+        request.POST if "picker" in request.POST else None,
+        access.listed_machines(request.membership),
+        chosen=[machine.guid for machine in selection.machines],
+        most=MOST_MACHINES,
+    )
+    if picker.is_arranging:
+        form.errors.clear()
+    context = {"selection": selection, "form": form, "picker": picker, **more}
+    return render(request, template, context, status=422 if form.errors else 200)
 
 
 def _sent(request: TenantRequest) -> Any:
@@ -108,7 +131,7 @@ def _prospects_context(prospects: list[Prospect]) -> dict[str, Any]:
 
 def _carried(request: TenantRequest, selection: Selection, **changes: str) -> list[tuple[str, str]]:
     """Everything that was typed, and the machines that were seen, for the next step."""
-    buttons = {"csrfmiddlewaretoken", "machines", "matching", "confirmed", "again", "seen", *changes}
+    buttons = {"csrfmiddlewaretoken", "machines", "matching", "confirmed", "again", "seen", *PICKER, *changes}
     typed = [(name, value) for name, values in request.POST.lists() if name not in buttons for value in values]
     return [*typed, *changes.items(), *(("machines", machine.guid) for machine in selection.machines)]
 
@@ -132,11 +155,11 @@ def _kept_backups(request: TenantRequest, selection: Selection, form: BackupForm
 @access.for_administrators
 def bulk_plan(request: TenantRequest, tenant: str) -> HttpResponse:
     selection = Selection.of(request)
-    if not selection.machines:
+    if selection.is_too_large or not (selection.machines or "pick" in request.POST):
         return _nothing_to_do(request, selection)
     plans = list(access.visible_plans(request.membership).filter(is_editable=True).order_by("name", "pk"))
     form = BulkPlanForm(_sent(request), plans=plans, initial={"client_key": uuid4()})
-    if form.is_bound and "again" not in request.POST and form.is_valid():
+    if _is_sent(request, form):
         try:
             return (
                 _kept_plan(request, selection, form)
@@ -145,8 +168,7 @@ def bulk_plan(request: TenantRequest, tenant: str) -> HttpResponse:
             )
         except WishRefused as refused:
             form.add_error(None, _refusal(refused))
-    context = {"selection": selection, "form": form}
-    return render(request, "portal/bulk_plan.html", context, status=422 if form.errors else 200)
+    return _form_page(request, "portal/bulk_plan.html", selection, form)
 
 
 def _refusal(refused: WishRefused) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 from zoneinfo import available_timezones
 
@@ -14,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal import access
+from portal.machine_picker import MachinePicker
 from portal.people_forms import InviteForm, MemberForm, SettingsForm, initial_of
 from tenants import invitation_mail
 from tenants.audit import address_of
@@ -49,9 +51,9 @@ def member_list(request: TenantRequest, tenant: str) -> HttpResponse:
 @never_cache
 @access.for_administrators
 def member_invite(request: TenantRequest, tenant: str) -> HttpResponse:
-    machines = access.visible_machines(request.membership)
-    form = InviteForm(request.POST if request.method == "POST" else None, machines=machines)
-    if request.method == "POST" and form.is_valid():
+    picker = MachinePicker(_sent(request), access.visible_machines(request.membership))
+    form = InviteForm(_sent(request), picker=picker)
+    if form.is_bound and not picker.is_arranging and form.is_valid():
         try:
             email = _invite(request, form)
         except Refused as refused:
@@ -78,8 +80,10 @@ def _invite(request: TenantRequest, form: InviteForm) -> str:
 def member_edit(request: TenantRequest, tenant: str, member_id: int) -> HttpResponse:
     member = access.member_for(request, member_id)
     machines = access.visible_machines(request.membership)
-    form = MemberForm(request.POST if request.method == "POST" else None, machines=machines, initial=initial_of(member))
-    if request.method == "POST" and form.is_valid():
+    base = machines.filter(guid__in=member.machine_guids or []).values_list("guid", flat=True)
+    picker = MachinePicker(_sent(request), machines, base)
+    form = MemberForm(_sent(request), picker=picker, initial=initial_of(member))
+    if form.is_bound and not picker.is_arranging and form.is_valid():
         try:
             change_member(
                 request.membership,
@@ -96,6 +100,11 @@ def member_edit(request: TenantRequest, tenant: str, member_id: int) -> HttpResp
     return _form_page(request, form, "portal/member_edit.html", member)
 
 
+def _sent(request: TenantRequest) -> Any:
+    """What was typed; None = nothing yet."""
+    return request.POST if request.method == "POST" else None
+
+
 def _form_page(
     request: TenantRequest, form: MemberForm, template: str, member: Membership | None = None
 ) -> HttpResponse:
@@ -104,9 +113,11 @@ def _form_page(
         "member": member,
         "provider": identity_provider(request.tenant),
         "is_last_administrator": member is not None and is_last_administrator(member),
-        "machines": form.fields["machines"].choices,  # type: ignore[attr-defined]
+        "picker": form.picker,
     }
-    return render(request, template, context, status=422 if form.is_bound else 200)
+    if form.picker.is_arranging:
+        form.errors.clear()
+    return render(request, template, context, status=422 if form.is_bound and not form.picker.is_arranging else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal import access
+from portal.machine_picker import MachinePicker
 from portal.plan_forms import (
     NEW_SCHEDULE,
     READY_MADE,
@@ -28,6 +30,7 @@ from portal.plan_forms import (
     initial_plan,
     wish_shown,
 )
+from portal.plan_words import plan_name
 from tenants.audit import address_of
 from tenants.middleware import TenantRequest
 from tenants.models import Role
@@ -53,7 +56,7 @@ FRESH = timedelta(seconds=30)
 PATIENCE = timedelta(seconds=10)
 CHANGES_SHOWN = 10
 MACHINES_SHOWN = 100
-BUTTONS = {"csrfmiddlewaretoken", "confirmed", "again", "add", "remove"}
+BUTTONS = {"csrfmiddlewaretoken", "confirmed", "again", "add", "remove", "pick"}
 
 
 # ── Looking ──────────────────────────────────────────────────────────────────
@@ -154,7 +157,8 @@ def _want_fresh(plan: Plan) -> None:
 def plan_create(request: TenantRequest, tenant: str) -> HttpResponse:
     access.needs_every_machine(request)
     destinations = list(access.granted_destinations())
-    chosen = request.GET.getlist("machine")
+    named = [guid for guid in request.GET.getlist("machine") if re.fullmatch(access.GuidConverter.regex, guid)]
+    chosen = list(access.visible_machines(request.membership).filter(guid__in=named).values_list("guid", flat=True))
     initial = {**initial_plan(request.tenant, destinations), "machines": chosen, "client_key": uuid4()}
     return _form_page(request, None, initial, READY_MADE)
 
@@ -200,16 +204,15 @@ def _wish_of_change(request: TenantRequest, plan: Plan) -> PlanWish | None:
 def _form_page(request: TenantRequest, plan: Plan | None, initial: dict[str, Any], schedules: Any) -> HttpResponse:
     destinations = list(access.granted_destinations())
     data = _with_schedules_changed(request.POST) if request.method == "POST" else None
-    form = PlanForm(
-        data,
-        initial=initial,
-        tenant=request.tenant,
-        machines=access.visible_machines(request.membership).order_by("name", "guid").defer("details"),
-        destinations=destinations,
-        plan=plan,
+    plans = access.visible_plans(request.membership).exclude(policy_guid="").defer("held", "put", "schedules")
+    picker = MachinePicker(
+        *(data, access.visible_machines(request.membership), initial["machines"]),
+        plan_names={other.policy_guid: plan_name(other) for other in plans},
+        own_policy=plan.policy_guid if plan else "",
     )
+    form = PlanForm(data, initial=initial, tenant=request.tenant, picker=picker, destinations=destinations, plan=plan)
     formset = ScheduleFormSet(data, prefix="schedule", initial=[ScheduleForm.initial_of(row) for row in schedules])
-    is_arranging = bool({"add", "remove", "again"} & set(request.POST))
+    is_arranging = bool({"add", "remove", "again", "pick"} & set(request.POST))
     if data is not None and not is_arranging and form.is_valid() and formset.is_valid():
         if response := _answer(request, plan, form, formset):
             return response
@@ -217,12 +220,12 @@ def _form_page(request: TenantRequest, plan: Plan | None, initial: dict[str, Any
         form.errors.clear()
         formset = ScheduleFormSet(data, prefix="schedule")
     has_errors = data is not None and not is_arranging
-    names = {p.policy_guid: p for p in access.visible_plans(request.membership) if p.policy_guid}
     context = {
         "plan": plan,
         "form": form,
         "formset": formset,
-        "machines": [{"machine": row, "plan": names.get(row.policy_guid)} for row in form.rows],
+        "picker": picker,
+        "has_machines": picker.total or picker.is_arranging,
         "destinations": destinations,
         "zones": sorted(available_timezones()),
         "may_add": formset.total_form_count() < MOST_SCHEDULES,

@@ -51,14 +51,9 @@
     openAgain();
   });
 
-  // A long list of ticks can be searched; what is ticked stays ticked.
-  document.querySelectorAll("[data-filter-list]").forEach((search) => {
-    const ticks = [...search.nextElementSibling.querySelectorAll(".tick")];
-    search.hidden = ticks.length < 10;
-    search.querySelector("input").addEventListener("input", (event) => {
-      const wanted = event.target.value.trim().toLowerCase();
-      for (const tick of ticks) tick.hidden = !tick.textContent.toLowerCase().includes(wanted);
-    });
+  // In a form's search Enter means to search, which happens while one types.
+  body.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target.matches('.picker input[type="search"]')) event.preventDefault();
   });
 
   document.querySelectorAll("[data-submit-on-change]").forEach((field) => {

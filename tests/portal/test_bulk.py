@@ -77,7 +77,7 @@ def test_the_form_is_that_of_one_machine_for_those_that_were_ticked(browser: Cli
     answer = browser.post(BACKUP, {"machines": ["vm-3", "vm-1", "vm-1"]})
     soup = BeautifulSoup(answer.content, "html.parser")
     assert answer.status_code == 200 and "Back up 2 machines" in words(answer)
-    assert [field["value"] for field in soup.select('input[name="machines"]')] == ["vm-1", "vm-3"]
+    assert [box["value"] for box in soup.select('input[name="machines"][checked]')] == ["vm-1", "vm-3"]
     assert {"backup_type", "destination", "window_start", "window_end", "priority", "client_key"} <= {
         field["name"] for field in soup.select("form.wish [name]")
     }
@@ -87,8 +87,12 @@ def test_the_form_is_that_of_one_machine_for_those_that_were_ticked(browser: Cli
 def test_all_that_match_are_a_question_not_a_list(browser: Client, tenant: Tenant):
     many(tenant, 60)
     answer = browser.post(BACKUP, {"matching": "q=machine-0000&sort=-name", "machines": ["m-30", "m-3"]})
-    names = [tag.get_text() for tag in BeautifulSoup(answer.content, "html.parser").select(".machine-tags li")]
-    assert names == [*(f"machine-{n:05d}" for n in range(10)), "machine-00030"]
+    soup = BeautifulSoup(answer.content, "html.parser")
+    names = [tag.get_text(strip=True) for tag in soup.select(".pick-list .tick")]
+    assert names == [
+        *(f"machine-{n:05d}" for n in range(10)),
+        "machine-00030",
+    ]
 
 
 @pytest.mark.parametrize("how", [{"matching": "sort=name"}, {"machines": [f"m-{n}" for n in range(201)]}])
@@ -135,6 +139,24 @@ def test_a_viewer_has_nothing_to_tick(browser: Client, machines: list[Machine]):
     Membership.objects.update(role=Role.VIEWER)
     assert b"pick-" not in browser.get(LIST).content and b'id="bulk"' not in browser.get(LIST).content
     assert browser.post(BACKUP, chosen(confirmed="yes")).status_code == 403
+
+
+def test_the_form_finds_more_machines_on_the_server(browser: Client, tenant: Tenant):
+    many(tenant, 120)
+    page = BeautifulSoup(browser.post(BACKUP, {"machines": ["m-3", "m-77"]}).content, "html.parser")
+    form = {**wish(), **fields_of(page), "pick": "search", "pick_q": "machine-0001"}
+    found = BeautifulSoup(browser.post(BACKUP, {**form, "pick_only": ""}).content, "html.parser")
+    assert "2 machines chosen. Shown: 1–10 of 10." in " ".join(found.get_text(" ").split())
+    ticked = {**wish(), **fields_of(found), "machines": ["m-10", "m-11"]}
+    assert set(prospects(browser.post(BACKUP, ticked))) == {
+        *("machine-00003", "machine-00010", "machine-00011", "machine-00077"),
+    }
+
+
+def fields_of(page: BeautifulSoup) -> dict[str, list[str]]:
+    """What a browser would send of the picker."""
+    boxes = page.select('.picker input[type="hidden"], .picker input[checked]')
+    return {name: [box["value"] for box in boxes if box["name"] == name] for name in {box["name"] for box in boxes}}
 
 
 # ── A look before ────────────────────────────────────────────────────────────
@@ -199,7 +221,7 @@ def test_bad_input_is_said_and_the_machines_stay_chosen(
 ):
     answer = browser.post(BACKUP, chosen(**{field: value}))
     assert answer.status_code == 422 and sentence in words(answer)
-    assert len(BeautifulSoup(answer.content, "html.parser").select('input[name="machines"]')) == 3
+    assert len(BeautifulSoup(answer.content, "html.parser").select('input[name="machines"][checked]')) == 3
 
 
 def test_choosing_differently_loses_nothing(browser: Client, machines: list[Machine]):
@@ -209,7 +231,7 @@ def test_choosing_differently_loses_nothing(browser: Client, machines: list[Mach
     answer = browser.post(BACKUP, {**form, "again": "yes"})
     page = BeautifulSoup(answer.content, "html.parser")
     assert answer.status_code == 200 and page.select_one("#id_priority")["value"] == "33"
-    assert len(page.select('input[name="machines"]')) == 3
+    assert len(page.select('input[name="machines"][checked]')) == 3
 
 
 # ── Done ─────────────────────────────────────────────────────────────────────
