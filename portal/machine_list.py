@@ -185,9 +185,11 @@ class PlanInList:
         )
 
 
-def plans_in_list(membership: Membership) -> dict[str, PlanInList]:
-    """By the GUID of their policy, in the order of their names."""
+def plans_in_list(membership: Membership, policy_guid: str = "") -> dict[str, PlanInList]:
+    """All of them, or that of one policy, by the GUID of the policy, in the order of their names."""
     plans = access.visible_plans(membership).exclude(policy_guid="").order_by(Lower("name"), "pk")
+    if policy_guid:
+        plans = plans.filter(policy_guid=policy_guid)
     parts = ("held__rules", "held__schedules", "held__policy__active")
     return {
         policy: PlanInList(pk, name, policy, standing, _held(rules, schedules, active))
@@ -246,6 +248,7 @@ def seen_of(machines: list[Machine]) -> str:
     """Another one as soon as anything that a page shows of these machines is another."""
     working = [(operation.pk, operation.version) for m in machines for operation in m.running]  # type: ignore[attr-defined]
     shown = [
-        (m.guid, m.name, m.protection, m.last_success_at, m.last_full_size, m.policy_guid, m.exists) for m in machines
+        (m.guid, m.name, m.protection, m.last_success_at, m.last_full_size, m.policy_guid, m.exists, m.restorable_until)
+        for m in machines
     ]
     return hashlib.sha256(repr((shown, working)).encode()).hexdigest()[:16]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 
+from django.utils import formats, timezone
 from django.utils.functional import Promise
+from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from vprotect_bridge.models import Machine, Operation, Protection
@@ -189,6 +192,23 @@ _SOME_REASON = _("The backup system reported an error. Your provider can see its
 
 def protection_chip(machine: Machine) -> Chip:
     return PROTECTION.get(Protection(machine.protection), PROTECTION[Protection.UNKNOWN])
+
+
+def last_point_sentence(machine: Machine) -> str:
+    """The warning before a machine that is deleted can no longer be restored; empty for all others."""
+    if machine.protection != Protection.DELETED:
+        return ""
+    until = machine.restorable_until
+    if until and until > timezone.now():
+        return _now("Its last restore point goes on %(day)s.") % {"day": _day(until)}
+    if machine.newest_point_at:
+        newest = _now("Its newest restore point is of %(day)s and may be removed any day.")
+        return newest % {"day": _day(machine.newest_point_at)}
+    return _now("Its restore points may be removed any day.")
+
+
+def _day(moment: datetime) -> str:
+    return formats.date_format(timezone.localtime(moment), "j M Y")
 
 
 def backup_status_chip(status: str) -> Chip:

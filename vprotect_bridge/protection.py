@@ -8,6 +8,7 @@ from datetime import datetime
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
+from vprotect_bridge import aging
 from vprotect_bridge.client.types import FINAL_BACKUP_STATUSES
 from vprotect_bridge.models import Backup, Machine, Policy, Protection, Standing
 
@@ -46,23 +47,44 @@ def conclude(machine: Machine, history: History, standing: str = "") -> Protecti
     return by_schedule[machine.backup_up_to_date]
 
 
+CONCLUDED = ("protection", "last_success_at", "newest_point_at", "restorable_until")
+
+
 def update_protection(machine_ids: Collection[int]) -> int:
     """Concludes again for these machines, writes what changed and returns how many rows that was."""
     ids, written = list(machine_ids), 0
     for start in range(0, len(ids), BATCH):
-        changed = [machine for machine in _with_history(ids[start : start + BATCH]) if _differs(machine)]
-        Machine.across_tenants.bulk_update(changed, ["protection", "last_success_at"])
+        machines = list(_with_history(ids[start : start + BATCH]))
+        before = [_concluded(machine) for machine in machines]
+        for machine in machines:
+            _conclude(machine)
+        _conclude_ends([machine for machine in machines if machine.protection == Protection.DELETED])
+        changed = [machine for machine, was in zip(machines, before, strict=True) if _concluded(machine) != was]
+        Machine.across_tenants.bulk_update(changed, CONCLUDED)
         written += len(changed)
     return written
 
 
-def _differs(machine: Machine) -> bool:
-    """Sets what is concluded; True if that is news."""
-    was = (machine.protection, machine.last_success_at)
+def _concluded(machine: Machine) -> tuple[object, ...]:
+    return tuple(getattr(machine, name) for name in CONCLUDED)
+
+
+def _conclude(machine: Machine) -> None:
     history = History(machine.last_status or "", machine.is_restorable, machine.success_at)  # type: ignore[attr-defined]
-    standing = machine.standing or ""  # type: ignore[attr-defined]
-    machine.protection, machine.last_success_at = conclude(machine, history, standing), history.last_success_at
-    return was != (machine.protection, machine.last_success_at)
+    machine.protection = conclude(machine, history, machine.standing or "")  # type: ignore[attr-defined]
+    machine.last_success_at = history.last_success_at
+    machine.newest_point_at = machine.restorable_until = None
+
+
+def _conclude_ends(deleted: list[Machine]) -> None:
+    """Two statements, only where machines were deleted."""
+    if not deleted:
+        return
+    points, rules = aging.restorable_points(deleted), aging.acting_rules(deleted)
+    for machine in deleted:
+        own = points[machine.pk]
+        machine.newest_point_at = max((point.sort_at for point in own), default=None)
+        machine.restorable_until = aging.restorable_until(own, rules.get(machine.policy_guid))
 
 
 def _with_history(ids: list[int]) -> QuerySet[Machine]:

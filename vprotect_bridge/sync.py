@@ -40,7 +40,18 @@ AFTER_FAILURE = timedelta(minutes=2)
 
 # What the inventory does not know (details, histories, what is concluded) is not its to write.
 NOT_OF_THE_INVENTORY = {
-    *("id", "guid", "first_seen_at", "details", "details_at", "backups_at", "protection", "last_success_at"),
+    *(
+        "id",
+        "guid",
+        "first_seen_at",
+        "details",
+        "details_at",
+        "backups_at",
+        "protection",
+        "last_success_at",
+        "newest_point_at",
+        "restorable_until",
+    ),
 }
 WRITTEN_BY_INVENTORY = [f.name for f in Machine._meta.concrete_fields if f.name not in NOT_OF_THE_INVENTORY]
 
@@ -339,6 +350,7 @@ def _facts_of_backup(row: UpstreamBackup) -> dict[str, Any]:
         "duration_ms": row.duration_ms,
         "origin": row.origin.type if row.origin else "",
         "warnings": list(row.warnings),
+        "archive_expires_at": row.archive_expires,
     }
 
 

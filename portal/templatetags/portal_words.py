@@ -121,6 +121,12 @@ def failure_reason(backup: Backup) -> str:
 
 
 @register.filter
+def last_point(machine: Machine) -> str:
+    """The warning before a deleted machine can no longer be restored."""
+    return words.last_point_sentence(machine)
+
+
+@register.filter
 def sentence(operation: Operation) -> str:
     return str(words.operation_sentence(operation))
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
+from zoneinfo import ZoneInfo
 
 from django.db.models import Q
 from django.http import HttpResponse, QueryDict
@@ -16,6 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from portal import access, words
+from portal.dashboard import SQUARE, matrix_of
 from portal.forms import MachineFilter
 from portal.machine_list import (
     PAGE_SIZE,
@@ -32,7 +34,7 @@ from portal.operation_story import operation_context
 from tenants.middleware import TenantRequest
 from tenants.models import Role
 from vprotect_bridge.bulk import MOST_MACHINES
-from vprotect_bridge.models import WORST_FIRST, Backup, Machine, Operation, Plan
+from vprotect_bridge.models import WORST_FIRST, Backup, Machine, Operation
 from vprotect_bridge.plan_wishes import may_change_plans
 from vprotect_bridge.restore_wishes import restore_points
 from vprotect_bridge.unprotected import with_causes
@@ -174,7 +176,9 @@ def machine_detail(request: TenantRequest, tenant: str, guid: str) -> HttpRespon
     context = {
         "machine": machine,
         "chip": words.protection_chip(machine),
-        "plan": _plan_of(machine),
+        "plan": plans_in_list(request.membership, machine.policy_guid).get(machine.policy_guid),
+        "may_change_plans": may_change_plans(request.membership),
+        **_days(request, machine),
         "running": [operation_context(operation, request.membership) for operation in running],
         "why_not": _why_no_backup(request, machine, is_running=bool(ours)),
         "has_restore_points": restore_points(machine).exists(),
@@ -183,8 +187,12 @@ def machine_detail(request: TenantRequest, tenant: str, guid: str) -> HttpRespon
     return render(request, "portal/machine.html", context)
 
 
-def _plan_of(machine: Machine) -> Plan | None:
-    return Plan.objects.filter(policy_guid=machine.policy_guid).first() if machine.policy_guid else None
+def _days(request: TenantRequest, machine: Machine) -> dict[str, Any]:
+    """The last thirty days, the square of each as on the overview."""
+    zone = ZoneInfo(request.tenant.time_zone)
+    [row] = matrix_of([machine], zone)
+    squares = {cell.square for cell in row.cells}
+    return {"cells": row.cells, "zone": zone.key, "legend": [pair for pair in SQUARE.items() if pair[0] in squares]}
 
 
 def _want_fresh(machine: Machine) -> None:

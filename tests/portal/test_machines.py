@@ -174,6 +174,28 @@ def test_what_is_deleted_and_has_no_restore_point_left_leaves_the_list(browser: 
     assert "no backup of it is left" in text(browser, f"{LIST}vm-1/")
 
 
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        ({"restorable_until": "2099-12-24T12:00Z"}, "Its last restore point goes on 24 Dec 2099."),
+        ({"restorable_until": "2026-01-01T12:00Z", "newest_point_at": "2025-12-01T12:00Z"}, "is of 1 Dec 2025 and may"),
+        (
+            {"newest_point_at": "2025-12-01T12:00Z"},
+            "Its newest restore point is of 1 Dec 2025 and may be removed any day.",
+        ),
+        ({}, "Its restore points may be removed any day."),
+    ],
+)
+def test_a_deleted_machine_warns_before_it_is_lost(
+    facts: dict[str, str], sentence: str, browser: Client, machine: Machine
+):
+    Machine.across_tenants.update(present=False, protection=Protection.DELETED, **facts)
+    for address in (LIST, f"{LIST}vm-1/"):
+        assert sentence in text(browser, address)
+    Machine.across_tenants.update(present=True, protection=Protection.PROTECTED)
+    assert "restore point" not in text(browser, LIST)
+
+
 # ── Live ─────────────────────────────────────────────────────────────────────
 
 HTMX = {"HX-Request": "true"}
@@ -298,6 +320,26 @@ def test_a_machine_shows_its_backups(browser: Client, machine: Machine):
     page = text(browser, f"{LIST}vm-1/")
     for words in ("Protected", "Succeeded", "Full", "20.0 GiB", "6 min 08 s", "Main store"):
         assert words in page
+
+
+def test_a_machine_says_how_it_is_protected_and_how_it_went(browser: Client, machine: Machine):
+    Plan.across_tenants.update(held=DAILY.to_json())
+    backup(machine, sort_at=timezone.now() - timedelta(days=1))
+    backup(machine, guid="b-2", status="FAILED", sort_at=timezone.now() - timedelta(days=2))
+    page = BeautifulSoup(browser.get(f"{LIST}vm-1/").content, "html.parser")
+    facts = {dt.get_text(): dt.find_next("dd").get_text(" ", strip=True) for dt in page.select(".facts dt")}
+    assert facts["Plan"] == "Nightly" and "from now" in facts["Next run"]
+    days = [day["class"][1] for day in page.select(".strip .day")]
+    assert len(days) == 30 and days[-3:] == ["failed", "good", "idle"]
+
+
+def test_an_administrator_changes_the_plan_from_the_machines_page(browser: Client, machine: Machine):
+    assert "Change plan" not in text(browser, f"{LIST}vm-1/")
+    Membership.objects.update(role=Role.ADMIN)
+    page = BeautifulSoup(browser.get(f"{LIST}vm-1/").content, "html.parser")
+    assert "Change plan" in page.get_text()
+    link = page.select_one('a[href*="bulk/plan"]')["href"]
+    assert link == "/t/sunflower/bulk/plan/?machines=vm-1" and browser.get(link).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from tenants.models import Tenant
 from tests.conftest import machine_of
-from vprotect_bridge.models import Backup, Machine, Protection
+from vprotect_bridge.models import Backup, Machine, Policy, Protection
 from vprotect_bridge.protection import History, conclude, update_protection
 
 NEVER = History()
@@ -53,9 +53,8 @@ def backup_of(machine: Machine, status: str, days_ago: int, tenant: Tenant | Non
         machine=machine,
         tenant=tenant or machine.tenant,
         status=status,
-        type="FULL",
         sort_at=NOW - timedelta(days=days_ago),
-        **fields,
+        **{"type": "FULL", **fields},
     )
 
 
@@ -111,3 +110,62 @@ def test_many_machines_are_concluded_at_once_and_only_news_is_written(sunflower:
     with CaptureQueriesContext(connection) as queries:
         assert update_protection([machine.pk for machine in machines]) == 0
     assert len(queries) == 1
+
+
+# ── Until when a deleted machine can be restored ─────────────────────────────
+
+DAY_MS = 24 * 3600 * 1000
+HERE = [{"guid": "store-1", "name": "Store", "role": "PRIMARY", "status": "PRESENT"}]
+KEPT = {"full_ms": 30 * DAY_MS, "incremental_ms": 7 * DAY_MS, "full_count": 4, "incremental_count": 30}
+
+
+def deleted(machine: Machine, retention: dict[str, Any] | None, *guids: str) -> None:
+    Machine.across_tenants.update(present=False, backups_at=NOW)
+    destinations = [{"guid": guid, "retention": retention} for guid in guids or ["store-1"]]
+    Policy.objects.create(guid="p", name="p", row_digest="", rules=[{"guid": "r", "destinations": destinations}])
+
+
+def until(machine: Machine) -> datetime | None:
+    update_protection([machine.pk])
+    machine.refresh_from_db()
+    assert machine.protection == Protection.DELETED
+    return machine.restorable_until
+
+
+@pytest.mark.django_db
+def test_the_last_restore_point_goes_when_its_rule_keeps_it_no_longer(machine: Machine):
+    deleted(machine, KEPT)
+    backup_of(machine, "SUCCESS", 10, destinations=HERE)
+    backup_of(machine, "SUCCESS", 1, type="INCREMENTAL", destinations=HERE)
+    assert until(machine) == NOW + timedelta(days=20), "the full one outlives the younger incremental one"
+    assert machine.newest_point_at == NOW - timedelta(days=1)
+
+
+@pytest.mark.django_db
+def test_an_archived_restore_point_says_itself_until_when(machine: Machine):
+    deleted(machine, None)
+    backup_of(machine, "SUCCESS", 10, destinations=HERE, archive_expires_at=NOW + timedelta(days=365))
+    assert until(machine) == NOW + timedelta(days=365)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("unknown", ["no retention", "another destination", "no copies", "no rule"])
+def test_what_nobody_told_is_not_guessed(unknown: str, machine: Machine):
+    if unknown != "no rule":
+        deleted(machine, None if unknown == "no retention" else KEPT)
+    Machine.across_tenants.update(present=False, backups_at=NOW)
+    elsewhere = [{**HERE[0], "guid": "store-2"}]
+    places = {"another destination": elsewhere, "no copies": []}.get(unknown, HERE)
+    backup_of(machine, "SUCCESS", 10, destinations=HERE, archive_expires_at=NOW + timedelta(days=365))
+    backup_of(machine, "SUCCESS", 9, destinations=places)
+    assert until(machine) is None and machine.newest_point_at == NOW - timedelta(days=9)
+
+
+@pytest.mark.django_db
+def test_a_machine_that_is_there_has_no_such_day(machine: Machine):
+    deleted(machine, KEPT)
+    backup_of(machine, "SUCCESS", 10, destinations=HERE)
+    until(machine)
+    Machine.across_tenants.update(present=True)
+    concluded(machine)
+    assert machine.restorable_until is None and machine.newest_point_at is None

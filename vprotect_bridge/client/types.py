@@ -195,6 +195,7 @@ class Backup:
     origin: Reference | None
     source_project: Reference | None
     warnings: tuple[str, ...]
+    archive_expires: datetime | None
     mountable: bool | None
 
     @classmethod
@@ -221,6 +222,7 @@ class Backup:
             origin=Reference.read(row.get("originEntity")),
             source_project=Reference.read(row.get("sourceProject")),
             warnings=read.texts(row.get("warnings")),
+            archive_expires=read.time(row.get("archiveExpire")),
             mountable=read.flag(row.get("mountable")),
         )
 

@@ -91,6 +91,9 @@ class Machine(models.Model):
     owner_value = models.CharField(max_length=255, blank=True)
     protection = models.CharField(max_length=12, choices=Protection, default=Protection.UNKNOWN)
     last_success_at = models.DateTimeField(null=True)
+    # Of one that is deleted: its newest restore point, and until when one is expected to be left, if that is known.
+    newest_point_at = models.DateTimeField(null=True)
+    restorable_until = models.DateTimeField(null=True)
     first_seen_at = models.DateTimeField()
     changed_at = models.DateTimeField()
     vanished_at = models.DateTimeField(null=True)
@@ -180,6 +183,7 @@ class Backup(models.Model):
     duration_ms = models.BigIntegerField(null=True)
     origin = models.CharField(max_length=40, blank=True)
     warnings = models.JSONField(default=list)
+    archive_expires_at = models.DateTimeField(null=True)
     row_digest = models.CharField(max_length=64)
     vanished_at = models.DateTimeField(null=True)
 
