@@ -340,11 +340,15 @@ CUMULUS = (
 
 
 def _demo(state: State) -> None:
+    _add_policy(state, "archive", **{"archive-nightly": ("FULL", DAYS)})
     for kind in (*_aurora(), *_borealis(), *_cumulus(), *_nobodys()):
         add_machine(state, kind)
     for schedule in state.schedules.values():
         del schedule["_sleeps"]
         plan_next_firing(state, schedule, state.clock.now_ms())
+    state.schedules[guid_of("schedule/archive-nightly")]["active"] = False
+    # vProtect tells nothing of a schedule that it has not come to yet.
+    state.vms[guid_of("vm/schulung-02")].pop("backupUpToDate")
     state.vms[guid_of("vm/kasse-köln")]["_behaviour"] = {"EXPORT": "fail"}
     state.vms[guid_of("vm/cumulus-12")]["_behaviour"] = {"STORE": "fail"}
     for name in ("shop-db-02", "röntgen_archiv", "cumulus-02"):
@@ -381,6 +385,8 @@ def _borealis() -> list[Kind]:
         here("befund-export", disk_gib=24, is_overdue=True),
         here("praxis-alt", disk_gib=40, present=False, days=12),
         here("schulung-01", disk_gib=16, policy="", days=0),
+        here("schulung-02", disk_gib=16, days=6),
+        here("steuer-2019", disk_gib=24, policy="archive", days=20),
     ]
 
 
