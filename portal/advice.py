@@ -99,8 +99,8 @@ def _for_planners(membership: Membership, reason: Text, button: Button) -> Advic
 
 
 def _assign(machine: Machine, membership: Membership) -> Button:
-    url = reverse("plan-create", args=[membership.tenant.slug])
-    return Button(_("Make a plan for it"), "clock-history", f"{url}?{urlencode({'machine': machine.guid})}")
+    url = reverse("bulk-plan", args=[membership.tenant.slug])
+    return Button(_("Assign a plan"), "clock-history", f"{url}?{urlencode({'machines': machine.guid})}")
 
 
 _OF_MACHINE: dict[str, tuple[str, Text, str]] = {

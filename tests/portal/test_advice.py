@@ -65,7 +65,7 @@ CASES: dict[Reason, Callable[[], None]] = {
 ADMIN_BUTTON = {
     Reason.DELETED: ("Restore", f"{MACHINE}restore/"),
     Reason.DESTINATION_UNUSABLE: ("Change the plan", "/edit/"),
-    Reason.NO_PLAN: ("Make a plan for it", "/t/sunflower/plans/new/?machine=vm-1"),
+    Reason.NO_PLAN: ("Assign a plan", "/t/sunflower/bulk/plan/?machines=vm-1"),
     Reason.NO_SCHEDULE: ("Change the plan", "/edit/"),
     Reason.NO_DESTINATION: ("Change the plan", "/edit/"),
     Reason.PLAN_PAUSED: ("Resume the plan", "/switch/"),
@@ -132,7 +132,7 @@ def test_why_the_last_run_failed_is_said_in_words_and_it_can_be_tried_again(brow
 
 def test_a_plan_is_resumed_with_one_click(admin: Client, machine: Machine):
     set_up(P.PAUSED, plan={"standing": Standing.PAUSED, "policy_guid": "policy-1"})
-    (form,) = [tag for tag in advice_at(admin, MACHINE) if tag.name == "form"]
+    (form,) = [form for tag in advice_at(admin, MACHINE) for form in tag.select("form")]
     fields = {field["name"]: field["value"] for field in form.select("input")}
     assert fields.pop("csrfmiddlewaretoken")
     assert admin.post(form["action"], fields).status_code == 302
@@ -148,7 +148,7 @@ def test_a_providers_plan_is_the_providers_to_resume(admin: Client, machine: Mac
 def test_a_providers_plan_that_never_runs_is_better_left(admin: Client, machine: Machine):
     CASES[Reason.NO_SCHEDULE]()
     Plan.across_tenants.update(is_editable=False)
-    assert "Make a plan for it" in words_of(*advice_at(admin, MACHINE))
+    assert "Assign a plan" in words_of(*advice_at(admin, MACHINE))
 
 
 def test_an_administrator_of_some_machines_changes_no_plans(
