@@ -60,6 +60,10 @@ format: .venv/ready ## put the code into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: messages
+messages: .venv/ready ## bring the translations in locale/ up to date (LANGUAGES="de" begins one)
+	@$(CHECK_ENVIRONMENT) $(BIN)/python -W ignore::RuntimeWarning manage.py messages $(LANGUAGES)
+
 .PHONY: secrets
 secrets: .venv/ready ## make the secrets that docker-compose.yml wants
 	@$(BIN)/python -m demo.compose_secrets

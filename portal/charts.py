@@ -12,6 +12,7 @@ from django.utils import formats
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from portal import dates
 from portal.templatetags.portal_words import duration, size
 from vprotect_bridge.models import BackupDay
 
@@ -86,7 +87,7 @@ def charts_of(
     for row in rows:
         by_day[row.day].append(row)
     of_days = [by_day[day] for day in days]
-    labels = [formats.date_format(day, "j M") for day in days]
+    labels = [dates.day(day) for day in days]
     return [
         _size_chart(of_days, labels, names),
         _place_chart(restorable, names),

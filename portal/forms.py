@@ -10,10 +10,9 @@ from uuid import UUID
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import TextChoices
-from django.utils import formats, timezone
 from django.utils.translation import gettext_lazy as _
 
-from portal import words
+from portal import dates, words
 from tenants.models import Tenant
 from vprotect_bridge.models import Backup, Destination, Hypervisor, Machine, Plan, Protection
 from vprotect_bridge.restore_wishes import PLATFORMS, RestoreWish, clusters_of, data_centers, storages_of
@@ -223,4 +222,4 @@ def _places(target: Hypervisor) -> list[tuple[str, str]]:
 
 
 def full_minute(moment: datetime) -> str:
-    return formats.date_format(timezone.localtime(moment), "j M Y, H:i")
+    return dates.to_the_minute(moment)

@@ -13,11 +13,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from portal import plan_words, polls, words
+from portal import dates, plan_words, polls, words
 from portal.advice import advise
 from portal.advice import try_again as again
 from portal.machine_list import PlanInList
 from portal.words import Chip
+from tenants.models import Role
 from vprotect_bridge import unprotected
 from vprotect_bridge.models import Backup, Machine, Operation, Plan, PlanChange
 from vprotect_bridge.plan_wishes import WantedSchedule
@@ -76,11 +77,12 @@ def when(moment: datetime | None, empty: str = "–") -> SafeString | str:
 
 @register.filter
 def full_time(moment: datetime | None) -> str:
-    """In the tenant's time zone, named."""
-    if moment is None:
-        return ""
-    local = timezone.localtime(moment)
-    return f"{formats.date_format(local, 'j M Y, H:i:s')} {local.tzname()}"
+    return dates.full(moment) if moment else ""
+
+
+register.filter("to_the_minute", dates.to_the_minute)
+register.filter("day", dates.day)
+register.filter("weekday_and_day", dates.weekday_and_day)
 
 
 @register.filter
@@ -177,9 +179,8 @@ def change_sentence(change: PlanChange) -> words.Text:
 
 @register.filter
 def minute(moment: datetime) -> str:
-    """A coming run, in the tenant's time zone: "Mon 30 Nov, 02:00"."""
-    local = timezone.localtime(moment)
-    return f"{formats.date_format(local, 'D j M, H:i')} {local.tzname()}"
+    """A coming run."""
+    return dates.coming(moment)
 
 
 @register.filter
@@ -190,6 +191,12 @@ def action_name(action: str) -> words.Text:
 @register.filter
 def asked_by(operation: Operation) -> words.Text:
     return words.asked_by(operation)
+
+
+@register.filter
+def role_name(role: str) -> words.Text:
+    """Of an audit entry, which may be of a role that is no more."""
+    return Role(role).label if role in Role.values else words.readable(role)
 
 
 @register.filter
