@@ -6,14 +6,17 @@ from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from portal.views.preferences import theme_of
+from tenants.brands import look_of
 from tenants.single_sign_on import provider_key_of
 from vprotect_bridge.models import UpstreamStatus
 
 
 def portal(request: HttpRequest) -> dict[str, object]:
     """What every page shows. `upstream` is asked for only by pages below a tenant."""
+    look = look_of(getattr(request, "tenant", None))
     return {
-        "portal_name": "Backup portal",
+        "portal_name": look.name,
+        "look": look,
         "theme": theme_of(request),
         "operator_url": settings.OPERATOR_URL,
         "is_single_sign_on": SimpleLazyObject(lambda: bool(provider_key_of(request))),

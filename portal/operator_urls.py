@@ -3,9 +3,10 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from portal.views import health
+from portal.views import brands, health
 
 urlpatterns = [
+    path("logo/<slug:digest>.png", brands.portal_logo, name="portal-logo"),
     path("healthz", health.process, name="healthz"),
     path("accounts/", include("portal.account_urls")),
     path("", admin.site.urls),

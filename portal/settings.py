@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from portal import environment
 
+ACCENTS = ("teal", "ocean", "indigo", "violet", "plum", "bronze", "forest", "graphite")
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # ── Process ──────────────────────────────────────────────────────────────────
@@ -19,6 +20,14 @@ DEBUG = False
 SECRET_KEY = environment.text("SECRET_KEY")
 SECRET_KEY_FALLBACKS = environment.words("SECRET_KEY_FALLBACKS")
 ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS", "localhost,127.0.0.1")
+# What the installation is called and looks like; a tenant may have a brand of its own.
+PORTAL_NAME = environment.text("PORTAL_NAME", "Backup portal")
+PORTAL_LOGO_FILE = environment.file("PORTAL_LOGO_FILE")
+PORTAL_ACCENT = environment.text("PORTAL_ACCENT", "teal", choices=ACCENTS)
+SUPPORT_URL = environment.text("SUPPORT_URL", "")
+if SUPPORT_URL and urlsplit(SUPPORT_URL).scheme != "https":
+    raise ImproperlyConfigured(f"SUPPORT_URL is {SUPPORT_URL!r}, but must start with https://.")
+SUPPORT_EMAIL = environment.text("SUPPORT_EMAIL", "")
 PORTAL_URL = environment.text("PORTAL_URL", "https://localhost")
 OPERATOR_URL = environment.text("OPERATOR_URL", PORTAL_URL)
 for _name, _url in (("PORTAL_URL", PORTAL_URL), ("OPERATOR_URL", OPERATOR_URL)):
@@ -143,7 +152,7 @@ MFA_ADAPTER = "tenants.second_factor.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["webauthn", "totp", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_ALLOW_UNVERIFIED_EMAIL = PROCESS == "operator"
-MFA_TOTP_ISSUER = "Backup portal"
+MFA_TOTP_ISSUER = PORTAL_NAME
 MFA_TOTP_TOLERANCE = 1
 
 # Between a tenant's suspension and the first moment at which an operator may remove what it has.

@@ -45,6 +45,9 @@ TABLES = {
         operator=EVERYTHING,
         rows=f"{OF_CURRENT_TENANT} OR tenant_id IN ({_OWN}) OR slug = {_BY_NAME}",
     ),
+    "tenants_brand": Access(
+        web="SELECT", operator=EVERYTHING, worker="SELECT", rows=f"{OF_CURRENT_TENANT} OR tenant_id IN ({_OWN})"
+    ),
     "tenants_claim": tenant_owned(),
     "tenants_grant": tenant_owned(web="SELECT"),
     "tenants_auditentry": tenant_owned(web="SELECT, INSERT", operator="SELECT, INSERT", worker="SELECT, INSERT"),

@@ -113,4 +113,8 @@ def memberships_of(user: AbstractBaseUser | AnonymousUser, provider_key: str) ->
     memberships = Membership.objects.filter(user=user.pk, tenant__is_active=True)
     if provider_key:
         memberships = memberships.filter(tenant__identity_provider__key=provider_key)
-    return list(memberships.select_related("tenant__identity_provider").order_by("tenant__name"))
+    return list(
+        memberships.select_related("tenant__identity_provider", "tenant__brand")
+        .defer("tenant__brand__logo")
+        .order_by("tenant__name")
+    )

@@ -259,6 +259,46 @@ class IdentityProvider(models.Model):
         return roles[-1] if roles else self.default_role
 
 
+class Accent(models.TextChoices):
+    """Each can be read by day and by night (static/css/tokens.css)."""
+
+    TEAL = "teal", _("Teal")
+    OCEAN = "ocean", _("Ocean")
+    INDIGO = "indigo", _("Indigo")
+    VIOLET = "violet", _("Violet")
+    PLUM = "plum", _("Plum")
+    BRONZE = "bronze", _("Bronze")
+    FOREST = "forest", _("Forest")
+    GRAPHITE = "graphite", _("Graphite")
+
+
+class Brand(models.Model):
+    """How the portal looks to a tenant's people. What is empty is as the installation has it.
+
+    `logo`: a PNG that `tenants.logos` drew, in the database because every web host shows it.
+    """
+
+    tenant = models.OneToOneField(Tenant, models.CASCADE, related_name="brand")
+    name = models.CharField(_("name of the portal"), max_length=60, blank=True)
+    accent = models.CharField(_("accent"), max_length=10, choices=Accent, blank=True)
+    support_url = models.URLField(
+        _("page for support"), max_length=500, blank=True, validators=[URLValidator(schemes=["https"])]
+    )
+    support_email = models.EmailField(_("e-mail address for support"), blank=True)
+    logo = models.BinaryField(null=True, editable=False)
+    logo_digest = models.CharField(max_length=32, blank=True, editable=False)
+
+    objects: ClassVar[models.Manager[Brand]] = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+
+    def __str__(self) -> str:
+        return self.name or str(self.tenant)
+
+
 class Claim(models.Model):
     """What makes an upstream object a tenant's: a machine's GUID, or a tenantId value (an OpenStack project)."""
 

@@ -8,9 +8,9 @@ from typing import Any
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db import connection
-from django.db.models import Model
+from django.db.models import BinaryField, Model
 
-from tenants.models import IdentityProvider, Membership, Tenant
+from tenants.models import Brand, IdentityProvider, Membership, Tenant
 
 # What follows `me` reads from it, so that the person is set before the first row of theirs is looked at.
 _LOWER = """
@@ -22,11 +22,17 @@ _LOWER = """
         FROM tenants_membership membership
         JOIN tenants_tenant tenant ON tenant.id = membership.tenant_id
         LEFT JOIN tenants_identityprovider provider ON provider.tenant_id = tenant.id
+        LEFT JOIN tenants_brand brand ON brand.tenant_id = tenant.id
         WHERE membership.user_id = me.id AND tenant.slug = %s AND tenant.is_active AND (%s = '' OR provider.key = %s)
         OFFSET 0
     ) found ON true
 """
-_READ: dict[str, type[Model]] = {"membership": Membership, "tenant": Tenant, "provider": IdentityProvider}
+_READ: dict[str, type[Model]] = {
+    "membership": Membership,
+    "tenant": Tenant,
+    "provider": IdentityProvider,
+    "brand": Brand,
+}
 
 
 def lower_wall(user: AbstractBaseUser | AnonymousUser, slug: str, provider_key: str = "") -> Membership | None:
@@ -36,14 +42,14 @@ def lower_wall(user: AbstractBaseUser | AnonymousUser, slug: str, provider_key: 
     tenant that is opened by its provider alone stays closed to a password, and its membership tells that.
 
     The database finds the tenant by the membership itself, in one statement, since every page and poll pays for it.
-    Returns that membership with tenant and identity provider.
+    Returns that membership with tenant, identity provider and brand.
     """
     _set, _opened, *values = _ask(_lowering(), [str(user.pk), provider_key, slug, provider_key, provider_key])
-    membership, tenant, provider = (_row(model, values) for model in _READ.values())
+    membership, tenant, provider, brand = (_row(model, values) for model in _READ.values())
     if membership is None:
         return None
     membership.tenant = tenant
-    tenant._state.fields_cache["identity_provider"] = provider
+    tenant._state.fields_cache |= {"identity_provider": provider, "brand": brand}
     return membership
 
 
@@ -52,16 +58,21 @@ def _lowering() -> str:
     columns = [
         f'{table}."{field.column}" AS {table}_{field.column}'
         for table, model in _READ.items()
-        for field in model._meta.concrete_fields
+        for field in _fields(model)
     ]
     return _LOWER.format(columns=", ".join(columns))
 
 
 def _row(model: type[Model], values: list[Any]) -> Any:
     """Takes the model's columns off the front of `values`; None where the join found nothing."""
-    names = [field.attname for field in model._meta.concrete_fields]
+    names = [field.attname for field in _fields(model)]
     own = [values.pop(0) for _name in names]
     return None if own[0] is None else model.from_db(None, names, own)
+
+
+def _fields(model: type[Model]) -> list[Any]:
+    """Without pictures, which pages only link to."""
+    return [field for field in model._meta.concrete_fields if not isinstance(field, BinaryField)]
 
 
 def show_invitation(token_hash: str) -> None:

@@ -22,7 +22,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenants.audit import record
-from tenants.models import AuditEntry, Claim, Grant, IdentityProvider, Invitation, Membership, Tenant, User
+from tenants.models import AuditEntry, Brand, Claim, Grant, IdentityProvider, Invitation, Membership, Tenant, User
 from tenants.spreadsheets import safe_cell
 from vprotect_bridge.models import Backup, BulkRequest, Machine, Operation, OperationEvent, Plan, PlanChange, Question
 
@@ -116,6 +116,7 @@ def remove(tenant: Tenant, *, by: AbstractBaseUser | AnonymousUser, address: str
         for claim in Claim.across_tenants.filter(tenant=tenant):
             claim.delete()  # one by one: each gives its machines back
         IdentityProvider.across_tenants.filter(tenant=tenant).delete()
+        Brand.across_tenants.filter(tenant=tenant).delete()
         Membership.objects.filter(tenant=tenant).delete()
         Machine.across_tenants.filter(tenant=tenant).update(tenant=None, owned_by="", owner_value="")
         for person in people:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django_scopes import scopes_disabled
 
 from tenants import middleware
-from tenants.models import Grant, IdentityProvider, Invitation, Membership, Role, Tenant, User
+from tenants.models import Brand, Grant, IdentityProvider, Invitation, Membership, Role, Tenant, User
 from tests.access.matrix import MATRIX
 from tests.conftest import WebClient, machine_of, operation_on, person
 from vprotect_bridge.models import (
@@ -107,10 +107,12 @@ def addresses(sunflower: Tenant, machine: Machine) -> dict[str, str]:
     provider = IdentityProvider(tenant=sunflower, slug="sun", issuer="https://localhost:1", client_id="portal")
     provider.client_secret = "a secret for tests"
     provider.save()
+    Brand.across_tenants.create(tenant=sunflower, name="Sun backups", logo=b"a picture", logo_digest="sun")
     others = {
         "tenant": "sunflower",
         "pk": theirs.pk,
         "slug": "sun",
+        "digest": "sun",
         "token": "unknown",
         "key": "unknown",
         "uidb36": "1",

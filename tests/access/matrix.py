@@ -35,6 +35,7 @@ ADMIN_ONLY = in_the_tenant(403, admin=200)
 MATRIX: dict[str, dict[str, Row]] = {
     # Outside of any tenant.
     "home": {"GET": signed_in(200) | dict.fromkeys(("stranger", *IN_THE_TENANT), 302), "POST": signed_in(405)},
+    "portal-logo": {"GET": everybody(404), "POST": everybody(405)},
     "healthz": {"GET": everybody(200), "POST": everybody(405)},
     "account_login": {"GET": signed_in(302, anonymous=200), "POST": signed_in(302, anonymous=200)},
     "account_logout": {"GET": signed_in(200), "POST": signed_in(302)},
@@ -99,6 +100,7 @@ MATRIX: dict[str, dict[str, Row]] = {
     "plan-delete": {"GET": ADMIN_ONLY, "POST": ADMIN_ONLY | {"admin": 422}},
     "plan-switch": {"GET": in_the_tenant(405), "POST": ADMIN_ONLY | {"admin": 302}},
     "plan-decide": {"GET": in_the_tenant(405), "POST": ADMIN_ONLY | {"admin": 302}},
+    "tenant-logo": page(in_the_tenant(200)),
     "members": {"GET": ADMIN_ONLY, "POST": in_the_tenant(405)},
     "member-invite": {"GET": ADMIN_ONLY, "POST": ADMIN_ONLY | {"admin": 422}},
     "member-edit": {"GET": ADMIN_ONLY, "POST": ADMIN_ONLY | {"admin": 422}},

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from tenants.admin.audited import AuditedAdmin
+from tenants.admin.brands import BrandInline
 from tenants.admin.invitations import InvitingAdmin
 from tenants.admin.people import MembershipInline
 from tenants.audit import address_of
@@ -42,7 +43,7 @@ class TenantAdmin(InvitingAdmin, AuditedAdmin):
     list_filter = ["is_active", ("leaves_at", admin.EmptyFieldListFilter)]
     search_fields = ["name", "slug", "claims__value", "memberships__user__email"]
     prepopulated_fields: ClassVar = {"slug": ["name"]}
-    inlines = [GrantInline, MembershipInline]
+    inlines = [GrantInline, MembershipInline, BrandInline]
     change_form_template = "operator/tenant.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
