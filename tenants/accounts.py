@@ -5,7 +5,9 @@ from allauth.core.internal import ratelimit
 from allauth.usersessions.models import UserSession
 from django.http import HttpRequest
 
+from tenants import mails
 from tenants.audit import address_of
+from tenants.preferences import as_read_by
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -15,6 +17,14 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def populate_username(self, request: HttpRequest, user: Any) -> None:
         """People have no user names, only e-mail addresses."""
+
+    def render_mail(self, template_prefix: str, email: Any, context: dict[str, Any], headers: Any = None) -> Any:
+        """In our words, and in the language of who gets it."""
+        with as_read_by(context.get("user")):
+            letter = mails.OF_ALLAUTH.get(template_prefix)
+            if letter is None:
+                return super().render_mail(template_prefix, email, context, headers)
+            return mails.message(letter({**context, "email": email}), email)
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Tries are counted by account and address together: by the account alone anybody could lock anybody out.

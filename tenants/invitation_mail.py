@@ -5,20 +5,22 @@ from __future__ import annotations
 import smtplib
 
 from django.conf import settings
-from django.core.mail import EmailMessage
-from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 
-from tenants.models import Invitation
+from tenants import mails
+from tenants.models import Invitation, User
 from tenants.people import Refused
+from tenants.preferences import as_read_by
 
 
 def send(invitation: Invitation, token: str) -> None:
     """To be called in the transaction that made the invitation: raises `Refused`, for without it nobody could come."""
     # The operator site, which invites too, does not serve this address itself.
-    context = {"invitation": invitation, "link": f"{settings.PORTAL_URL}/invitation/{token}/"}
-    subject = " ".join(render_to_string("mail/invitation_subject.txt", context).split())
+    link = f"{settings.PORTAL_URL}/invitation/{token}/"
+    invited = User.objects.filter(email=invitation.email.lower()).first()
+    with as_read_by(invited, invitation.tenant):
+        mail = mails.message(mails.invitation(invitation, link), invitation.email, invitation.tenant)
     try:
-        EmailMessage(subject, render_to_string("mail/invitation.txt", context), to=[invitation.email]).send()
+        mail.send()
     except (OSError, smtplib.SMTPException) as error:
         raise Refused(_("The mail could not be sent, so nobody was invited. Try again in a moment.")) from error
