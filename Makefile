@@ -60,6 +60,10 @@ format: .venv/ready ## put the code into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: screenshots
+screenshots: .venv/ready ## take a picture of every page into build/screenshots (needs Chromium)
+	@$(BIN)/python -m demo.screenshots
+
 .PHONY: messages
 messages: .venv/ready ## bring the translations in locale/ up to date (LANGUAGES="de" begins one)
 	@$(CHECK_ENVIRONMENT) $(BIN)/python -W ignore::RuntimeWarning manage.py messages $(LANGUAGES)

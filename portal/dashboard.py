@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import TruncDate
-from django.utils import formats, timezone
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from portal import dates
 from portal.words import Text, failure_reason, operation_sentence
 from vprotect_bridge import backup_days
 from vprotect_bridge.models import Backup, Machine, Operation, Plan, Protection, UpstreamStatus
@@ -150,7 +151,7 @@ def matrix_of(machines: Sequence[Machine], zone: ZoneInfo) -> list[Row]:
     )
     due = _due_days(machines, days[0], zone, now)
     # Said once for all rows.
-    said = {day: formats.date_format(day, "D j M") for day in days}
+    said = {day: dates.weekday_and_day(day) for day in days}
     return [
         Row(machine, [Cell(said[day], _square(machine, day, days[-1], fared, running, due)) for day in days])
         for machine in machines

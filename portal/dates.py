@@ -30,6 +30,11 @@ def coming(moment: datetime) -> str:
     return f"{text} {local.tzname()}"
 
 
+def day_and_year(of: date) -> str:
+    """5 Jan 2026"""
+    return date_format(of, pgettext("format of a date", "j M Y"))
+
+
 def day(of: date) -> str:
     """5 Jan"""
     return date_format(of, pgettext("format of a date", "j M"))

@@ -91,6 +91,10 @@ class PreferencesForm(forms.ModelForm):
             "time_zone": forms.TextInput(attrs={"list": "time-zones", "autocomplete": "off"}),
             "theme": forms.RadioSelect,
         }
+        help_texts: ClassVar[dict[str, Any]] = {
+            "name": _("As others in your organisations see you."),
+            "time_zone": _("Empty: the one of the organisation that you are looking at."),
+        }
         labels: ClassVar[dict[str, Any]] = {
             "name": _("Name"),
             "time_zone": _("Time zone"),

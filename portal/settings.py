@@ -63,6 +63,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    # With a random length of its own in each answer, so that nobody learns a token by what it compresses with.
+    "django.middleware.gzip.GZipMiddleware",
     "tenants.correlation.CorrelationMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

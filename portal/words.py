@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.utils import formats, timezone
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
+from portal import dates
 from vprotect_bridge.models import Machine, Operation, Protection
 
 Text = str | Promise
@@ -208,7 +209,7 @@ def last_point_sentence(machine: Machine) -> str:
 
 
 def _day(moment: datetime) -> str:
-    return formats.date_format(timezone.localtime(moment), "j M Y")
+    return dates.day_and_year(timezone.localtime(moment))
 
 
 def backup_status_chip(status: str) -> Chip:

@@ -16,7 +16,7 @@ from vprotect_bridge.models import Backup, Destination, Machine, Operation, Plan
 
 GIB = 1024**3
 # Answers that are no page of their own: parts that a page asks for, files, and what only a machine reads.
-NO_PAGES = ("healthz", "question", "-poll", "-history", "-file", "-download", "_download_recovery_codes")
+NO_PAGES = ("healthz", "question", "-poll", "-history", "-file", "-logo", "-download", "_download_recovery_codes")
 EVERY_DAY = {
     "backup_type": "FULL",
     "weekdays": ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY"],
@@ -56,6 +56,8 @@ def fill(tenant: Tenant, person: User) -> dict[str, Any]:
     )
     plan = Plan.across_tenants.get(pk=ids["plan_id"])
     plan.schedules, plan.standing, plan.destination_guid = [EVERY_DAY], Standing.ACTING, "store-1"
+    # Read just now, however long a test takes.
+    plan.held_at = now + timedelta(hours=1)
     plan.time_zone, plan.has_incremental = "Europe/Warsaw", True
     plan.save()
     for action in ("backup_requested", "plan_create", "member_invited", "settings_changed"):
@@ -69,7 +71,15 @@ def fill(tenant: Tenant, person: User) -> dict[str, Any]:
             machine_name=machine.name,
             outcome="accepted",
         )
-    return ids | {"tenant": tenant.slug, "slug": "sun", "token": "unknown", "key": "unknown", "uidb36": "1", "pk": 1}
+    return ids | {
+        "tenant": tenant.slug,
+        "slug": "sun",
+        "token": "unknown",
+        "key": "unknown",
+        "uidb36": "1",
+        "pk": 1,
+        "digest": "x",
+    }
 
 
 def _backup(tenant: Tenant, hours: int, status: str) -> dict[str, Any]:

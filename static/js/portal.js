@@ -39,6 +39,8 @@
 
   // As a GET, also where the page is the answer to a form.
   const openAgain = () => location.replace(location.pathname + location.search);
+  // A page that only waits for something.
+  document.querySelectorAll("[data-open-again]").forEach((page) => setTimeout(openAgain, page.dataset.openAgain));
   body.addEventListener("htmx:responseError", (event) => {
     // Not allowed any more: the page itself says it best.
     if ([401, 403, 404].includes(event.detail.xhr.status)) openAgain();
@@ -49,6 +51,25 @@
     if (new URL(xhr.responseURL).pathname === new URL(requestConfig.path, location.href).pathname) return;
     event.detail.shouldSwap = false;
     openAgain();
+  });
+
+  // Where a swap took the focused element away, the focus goes to what took its place, or to the part itself.
+  let lostFrom = null;
+  body.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    const focused = document.activeElement;
+    if (!detail.shouldSwap || focused === body || !detail.target.contains(focused)) return;
+    const attribute = ["id", "href", "value", "name"].find((name) => focused.getAttribute(name));
+    const same = attribute && `${focused.localName}[${attribute}="${CSS.escape(focused.getAttribute(attribute))}"]`;
+    lostFrom = { part: detail.target.id, same };
+  });
+  body.addEventListener("htmx:afterSettle", () => {
+    const part = lostFrom && document.getElementById(lostFrom.part);
+    if (part && (document.activeElement === body || !document.activeElement)) {
+      const next = (lostFrom.same && part.querySelector(lostFrom.same)) || part;
+      if (next === part) part.tabIndex = -1;
+      next.focus({ preventScroll: true });
+    }
+    lostFrom = null;
   });
 
   // In a form's search Enter means to search, which happens while one types.

@@ -20,7 +20,10 @@ from django.utils.translation.template import templatize
 ROOT = Path(settings.BASE_DIR)
 LOCALE = ROOT / "locale"
 OURS = ("portal", "tenants", "vprotect_bridge")
-KEYWORDS = DEFAULT_KEYWORDS | {f"{name}_lazy": spec for name, spec in DEFAULT_KEYWORDS.items() if name != "_"}
+# `_now` is where a lazy `_` is beside it.
+KEYWORDS = (
+    DEFAULT_KEYWORDS | {"_now": None} | {f"{name}_lazy": spec for name, spec in DEFAULT_KEYWORDS.items() if name != "_"}
+)
 
 
 class Command(BaseCommand):

@@ -1,0 +1,84 @@
+"""What a page weighs on the wire, compressed: for people on slow lines, and for tabs that are left open."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+from django.contrib.staticfiles import finders
+from django.test import Client
+
+from tenants.models import Tenant, User
+from tests import landscape
+from tests.conftest import machine_of
+from vprotect_bridge.models import Operation
+
+KB = 1000
+SPRITE = "vendor/bootstrap-icons-1.13.2/sprite.svg"
+
+Browser = Callable[[User], Client]
+
+
+@pytest.fixture
+def pages(sunflower: Tenant, owner: User) -> dict[str, str]:
+    """With a full page of machines."""
+    ids = landscape.fill(sunflower, owner)
+    for number in range(50):
+        machine_of(sunflower, f"one-of-many-{number}")
+    return landscape.pages(ids)
+
+
+def compressed(content: bytes) -> int:
+    return len(gzip.compress(content, 6))
+
+
+def weight_of_files(page: bytes) -> int:
+    """Of all that the page's head asks for, and its icons."""
+    soup = BeautifulSoup(page, "html.parser")
+    names = [tag["href"] for tag in soup.select('link[rel="stylesheet"], link[rel="icon"]')]
+    names += [tag["src"] for tag in soup.select("script[src], .brand img")]
+    names += [f"/static/{SPRITE}"] if soup.select("svg use") else []
+    total = 0
+    for name in names:
+        path = finders.find(str(name).removeprefix("/static/"))
+        assert isinstance(path, str), name
+        total += compressed(Path(path).read_bytes())
+    return total
+
+
+def test_the_first_page_is_light(pages: dict[str, str], client: Client, owner: User, as_web: Browser):
+    for address, browser in ((pages["machines"], as_web(owner)), ("/accounts/login/", client)):
+        page = browser.get(address).content
+        assert compressed(page) + weight_of_files(page) < 100 * KB, address
+
+
+def test_the_overview_with_its_charts_is_light(pages: dict[str, str], owner: User, as_web: Browser):
+    page = as_web(owner).get(pages["tenant-home"]).content
+    assert compressed(page) + weight_of_files(page) < 180 * KB
+
+
+def test_the_html_of_every_page_is_light(pages: dict[str, str], owner: User, as_web: Browser):
+    browser = as_web(owner)
+    weights = {name: compressed(browser.get(address, follow=True).content) for name, address in pages.items()}
+    assert {name: weight for name, weight in weights.items() if weight > 25 * KB} == {}
+
+
+def test_a_poll_is_nothing_or_little(sunflower: Tenant, pages: dict[str, str], owner: User, as_web: Browser):
+    operation = Operation.across_tenants.filter(tenant=sunflower, outcome="").latest("created_at")
+    browser = as_web(owner)
+    page = browser.get(f"/t/sunflower/operations/{operation.pk}/").content
+    part = BeautifulSoup(page, "html.parser").select_one(f"#operation-{operation.pk}")
+    assert part
+    unchanged = browser.get(part["hx-get"], headers={"HX-Request": "true"})
+    assert (unchanged.status_code, unchanged.content) == (204, b"")
+    Operation.across_tenants.filter(pk=operation.pk).update(progress=operation.progress + 1)
+    changed = browser.get(part["hx-get"], headers={"HX-Request": "true"})
+    assert changed.status_code == 200 and compressed(changed.content) < 2 * KB
+
+
+def test_pages_leave_compressed(owner: User, as_web: Browser):
+    page = as_web(owner).get("/t/sunflower/machines/", headers={"Accept-Encoding": "gzip"})
+    assert page["Content-Encoding"] == "gzip" and b"</html>" in gzip.decompress(page.content)
