@@ -1,5 +1,6 @@
 """The fixed cast and the roles of the database; every test says who asks and as which role."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
@@ -87,6 +88,18 @@ class WebClient(Client):
                 return super().request(**request)
             finally:
                 cursor.execute("RESET ROLE")
+
+
+class OperatorClient(WebClient):
+    """A browser at the operator site, whose requests run as its role."""
+
+    role = "portal_operator"
+
+
+def is_under_the_policy(html: str) -> bool:
+    """No script and no style of its own: the content security policy would forbid it."""
+    inline = re.search(r"<script(?![^>]*\b(src|type=\"application/json\"))|<style|\sstyle=|\son[a-z]+=\"", html)
+    return inline is None
 
 
 @pytest.fixture

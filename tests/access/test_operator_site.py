@@ -11,7 +11,7 @@ from django.urls import get_resolver
 
 from tenants.models import User
 from tests.access.conftest import Cast, asked, routes
-from tests.conftest import WebClient
+from tests.conftest import OperatorClient
 
 pytestmark = pytest.mark.django_db
 
@@ -26,10 +26,6 @@ def operator_addresses() -> list[str]:
         re.sub(r"\\Z|[\^$]|\(\?P<[^)]*\)", "", re.sub(r"<[^>]+>|\(\?P<\w+>[^)]*\)", "1", route)) for route in found
     ]
     return sorted({f"/{address}" for address in plain if not address.startswith(OPEN)})
-
-
-class OperatorClient(WebClient):
-    role = "portal_operator"
 
 
 @pytest.mark.urls("portal.operator_urls")

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.test import Client, override_settings
 
 from tenants.models import AuditEntry, Tenant, User
-from tests.conftest import WebClient
+from tests.conftest import OperatorClient, WebClient
 
 # What is done when a transaction ends is part of setting up a factor.
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -209,10 +209,6 @@ def operator_site() -> Iterator[None]:
     options = {"ACCOUNT_EMAIL_VERIFICATION": "none", "MFA_ALLOW_UNVERIFIED_EMAIL": True, "MIDDLEWARE": middleware}
     with override_settings(ROOT_URLCONF="portal.operator_urls", **options):
         yield
-
-
-class OperatorClient(WebClient):
-    role = "portal_operator"
 
 
 def test_an_operator_needs_a_second_factor(db: None, operator_site: None):
