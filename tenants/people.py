@@ -116,7 +116,10 @@ def invitation_of(token: str) -> Invitation | None:
 
 
 def accept(invitation: Invitation, user: User, *, address: str | None) -> bool:
-    """Makes the person a member; False = it was used or revoked meanwhile. Raises `Refused` for another address."""
+    """Makes the person a member; False = used, revoked or over since it was shown. Raises `Refused` for another address.
+
+    The statement that spends it decides; what `invitation_of` found open was for the page.
+    """
     if user.email != invitation.email:
         raise Refused(_("This invitation is for another address."))
     with transaction.atomic():
