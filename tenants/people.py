@@ -116,7 +116,7 @@ def invitation_of(token: str) -> Invitation | None:
 
 
 def accept(invitation: Invitation, user: User, *, address: str | None) -> bool:
-    """Makes the person a member; False = used, revoked or over since it was shown. Raises `Refused` for another address.
+    """Makes the person a member; False = used, revoked or over since it was shown. Raises `Refused` for others.
 
     The statement that spends it decides; what `invitation_of` found open was for the page.
     """
