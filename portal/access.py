@@ -164,6 +164,15 @@ def operation_for(request: TenantRequest, operation_id: UUID) -> Operation:
     return get_object_or_404(visible_operations(request.membership), pk=operation_id)
 
 
+def operation_like(request: TenantRequest, machine: Machine, kind: str) -> Operation | None:
+    """The earlier one of this machine as which a form is to be filled in; anything else names none."""
+    try:
+        named = UUID(request.GET.get("like", ""))
+    except ValueError:
+        return None
+    return visible_operations(request.membership).filter(pk=named, machine=machine, kind=kind).first()
+
+
 def operation_shown(request: TenantRequest, operation_id: UUID) -> str:
     """The word for what a page shows of it, for its poll: one statement without joins."""
     rows = polls.operations_shown(visible_operations(request.membership).filter(pk=operation_id))

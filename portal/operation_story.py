@@ -9,12 +9,14 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from portal import access, words
-from tenants.models import Membership
+from tenants.models import Membership, Role
 from vprotect_bridge.models import Backup, Machine, Operation
 
 Kind = Operation.Kind
 Outcome = Operation.Outcome
 Phase = Operation.Phase
+
+GOOD = {Outcome.SUCCEEDED, Outcome.PARTIAL}
 
 STEPS = {
     Kind.BACKUP: (Phase.QUEUED, Phase.EXPORTING, Phase.STORING),
@@ -41,6 +43,8 @@ def operation_context(operation: Operation, membership: Membership) -> dict[str,
         "operation": operation,
         "steps": steps_of(operation),
         "reason": reasons([operation]).get(operation.pk, ""),
+        "made": _made(operation),
+        "may_restore": membership.may(Role.RESTORER),
         "made_instead": "" not in {asked_type, operation.made_type} and asked_type != operation.made_type,
         "restored": _restored(operation, membership),
     }
@@ -49,7 +53,7 @@ def operation_context(operation: Operation, membership: Membership) -> dict[str,
 def steps_of(operation: Operation) -> list[dict[str, Any]]:
     """done, now or to come, for each step of the story."""
     steps = STEPS[Kind(operation.kind)]
-    is_good = operation.outcome in {Outcome.SUCCEEDED, Outcome.PARTIAL}
+    is_good = operation.outcome in GOOD
     place = len(steps) if is_good else STEPS_DONE.get(Phase(operation.phase), 0)
     if operation.is_finished and not is_good:
         return []
@@ -68,6 +72,13 @@ def reasons(operations: Iterable[Operation]) -> dict[UUID, words.Text]:
     guids = [operation.backup_guid for operation in failed if operation.backup_guid]
     told = dict(Backup.objects.filter(guid__in=guids).values_list("guid", "status_info")) if guids else {}
     return said | {o.pk: words.failure_reason(told.get(o.backup_guid, "")) for o in failed}
+
+
+def _made(operation: Operation) -> Backup | None:
+    """The backup of one that ended well: of what type, how large, where it lies."""
+    if operation.kind != Kind.BACKUP or operation.outcome not in GOOD or not operation.backup_guid:
+        return None
+    return Backup.objects.filter(guid=operation.backup_guid, vanished_at=None).first()
 
 
 def _restored(operation: Operation, membership: Membership) -> Machine | None:

@@ -55,6 +55,7 @@ tenant_urlpatterns = [
     path("operations/", activity.activity, name="operations"),
     path("operations/poll", activity.activity_poll, name="activity-poll"),
     path("operations/<uuid:operation_id>/", operations.operation_detail, name="operation"),
+    path("operations/<uuid:operation_id>/details/", operations.operation_details, name="operation-details"),
     path("operations/<uuid:operation_id>/cancel/", operations.operation_cancel, name="operation-cancel"),
     path("operations/<uuid:operation_id>/poll", operations.operation_poll, name="operation-poll"),
 ]

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from portal import dates
 from vprotect_bridge.models import Machine, Operation, Protection
+from vprotect_bridge.places import EXACT_UP_TO
 
 Text = str | Promise
 
@@ -255,9 +256,9 @@ _KINDS = list(Operation.Kind)
 
 def operation_sentence(operation: Operation) -> Text:
     """How it stands, in one sentence."""
-    if operation.phase == Operation.Phase.QUEUED and operation.place_in_line and not operation.is_cancelling:
-        return _("Place %(place)d in the queue.") % {"place": operation.place_in_line}
     submission = operation.submission
+    if operation.place_in_line and not operation.is_finished and not operation.is_cancelling:
+        return _place(operation)
     if operation.is_finished:
         key = operation.outcome
     elif operation.is_cancelling:
@@ -267,6 +268,21 @@ def operation_sentence(operation: Operation) -> Text:
     else:
         key = "waiting" if submission in {"pending", "sending"} else operation.phase or "queued"
     return _SENTENCES[key][_KINDS.index(Operation.Kind(operation.kind))]
+
+
+def _place(operation: Operation) -> Text:
+    """In vProtect's queue, or among the tenant's own; far back it is not exact (`vprotect_bridge.places`)."""
+    place = {"place": operation.place_in_line}
+    if operation.submission == Operation.Submission.PENDING:
+        return _("Place %(place)d of your own that wait: as many run as your provider allows at once.") % place
+    if (operation.place_in_line or 0) > EXACT_UP_TO:
+        return _("About place %(place)d in the queue.") % place
+    return _("Place %(place)d in the queue.") % place
+
+
+def operation_sentences(operation: Operation) -> dict[str, Text]:
+    """By outcome, submission or phase, in the words for this kind."""
+    return {key: texts[_KINDS.index(Operation.Kind(operation.kind))] for key, texts in _SENTENCES.items()}
 
 
 def cancel_consequence(operation: Operation) -> Text:

@@ -28,8 +28,11 @@ TABLES = {
     "vprotect_bridge_storage": _granted("storage"),
     "vprotect_bridge_operation": tenant_owned(web="SELECT, INSERT, UPDATE (cancel_wanted_at)", operator=EVERYTHING),
     "vprotect_bridge_bulkrequest": tenant_owned(web="SELECT, INSERT", operator="SELECT, DELETE"),
-    # Events may hold vProtect's original words, with names of other people's infrastructure: not for web.
-    "vprotect_bridge_operationevent": tenant_owned(web="INSERT", operator="SELECT, INSERT, DELETE"),
+    "vprotect_bridge_operationtask": tenant_owned(web="SELECT", operator="SELECT, DELETE"),
+    # What happened is for everybody; how vProtect put it (`detail`) names other people's infrastructure: not for web.
+    "vprotect_bridge_operationevent": tenant_owned(
+        web="INSERT, SELECT (id, tenant_id, operation_id, at, moved_from, moved_to)", operator="SELECT, INSERT, DELETE"
+    ),
     # What vProtect holds under names of all tenants: web reads what of it is in a tenant's plan.
     "vprotect_bridge_policy": Access(operator="SELECT", worker=EVERYTHING, reason="names of all tenants; not for web"),
     "vprotect_bridge_schedule": Access(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Q
@@ -163,5 +163,11 @@ def _ended(backup: Backup, machine: Machine) -> Operation:
         progress=100 if is_good else 0,
         created_at=backup.sort_at,
         started_at=backup.backup_at,
-        finished_at=timezone.now(),
+        finished_at=_end_of(backup),
     )
+
+
+def _end_of(backup: Backup) -> datetime:
+    """By how long it took, where that is told; it has ended by now in any case."""
+    began, took = backup.backup_at or backup.sort_at, timedelta(milliseconds=backup.duration_ms or 0)
+    return min(began + took, timezone.now()) if took else timezone.now()

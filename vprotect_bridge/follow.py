@@ -25,9 +25,12 @@ from vprotect_bridge.client.errors import NotFound, Rejected, UpstreamError
 from vprotect_bridge.client.types import Backup as UpstreamBackup
 from vprotect_bridge.client.types import RestoreJob, Task
 from vprotect_bridge.elsewhere import OUTCOME_OF_STATUS
+from vprotect_bridge.estimates import usual_for
 from vprotect_bridge.models import Operation, OperationEvent, UpstreamStatus
+from vprotect_bridge.places import place_waiting_wishes, told
 from vprotect_bridge.submit import has_marker, new_backups
 from vprotect_bridge.sync import refresh_backups
+from vprotect_bridge.task_chain import end_chain, in_our_time, note_task
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +84,8 @@ class Console:
         return next((task for task in candidates if _belongs(task, operation)), None)
 
     def place_of(self, task: Task) -> int | None:
-        return self._places.get(task.guid)
+        """As people are told it; none where part of the queue was not seen."""
+        return told(self._places.get(task.guid)) if self.complete else None
 
     def strangers(self, operations: list[Operation]) -> list[Task]:
         """Tasks that work on none of these."""
@@ -94,6 +98,7 @@ def follow(api: VProtect) -> int:
 
     Raises `UpstreamError` when vProtect cannot be asked.
     """
+    place_waiting_wishes()
     operations, resent = list(_open_operations()), list(_lately_sent_again())
     if not operations and not resent and _looked_lately():
         return 0
@@ -141,6 +146,7 @@ def _open_operations() -> Any:
     return (
         Operation.across_tenants.filter(known, outcome=Outcome.OPEN, submission__in=followed)
         .select_related("machine")
+        .prefetch_related("tasks")
         .order_by("created_at")
     )
 
@@ -162,7 +168,7 @@ def _advance(api: VProtect, console: Console, operation: Operation) -> bool:
     if task is not None:
         if operation.is_cancelling:
             _cancel(api, operation, task)
-        return _show_work(console, operation, task)
+        return _show_work(api, console, operation, task)
     if not console.complete or _asked_lately(operation):
         return False
     return _ask_for_the_end(api, operation)
@@ -185,7 +191,9 @@ def _cancel(api: VProtect, operation: Operation, task: Task) -> None:
 # ── While it works ───────────────────────────────────────────────────────────
 
 
-def _show_work(console: Console, operation: Operation, task: Task) -> bool:
+def _show_work(api: VProtect, console: Console, operation: Operation, task: Task) -> bool:
+    skew_ms = api.transport.clock_skew_ms or 0
+    note_task(operation, task, skew_ms)
     restored = task.dst_protected_entity if operation.kind == Kind.RESTORE else None
     phase = _phase(operation, task)
     return _change(
@@ -193,10 +201,19 @@ def _show_work(console: Console, operation: Operation, task: Task) -> bool:
         phase=phase,
         progress=_progress(operation, task),
         place_in_line=console.place_of(task) if phase == Phase.QUEUED else None,
-        started_at=operation.started_at or task.start_time,
+        started_at=operation.started_at or in_our_time(task.start_time, skew_ms),
         backup_guid=operation.backup_guid or (task.backup.guid if task.backup else ""),
         restored_guid=operation.restored_guid or (restored.guid if restored else ""),
+        **_estimate(operation),
     )
+
+
+def _estimate(operation: Operation) -> dict[str, int | None]:
+    """Looked up once, when it is first seen at work."""
+    if operation.usual_from is not None:
+        return {}
+    usual = usual_for(operation)
+    return {"usual_from": usual.count, "usual_ms": usual.usual_ms, "longest_ms": usual.longest_ms}
 
 
 def _phase(operation: Operation, task: Task) -> str:
@@ -229,12 +246,18 @@ def _asked_lately(operation: Operation) -> bool:
 def _ask_for_the_end(api: VProtect, operation: Operation) -> bool:
     """The task left the console: see how it ended, or that the second task is still to come."""
     task = _task(api, operation)
+    skew_ms = api.transport.clock_skew_ms or 0
+    if task is not None:
+        note_task(operation, task, skew_ms)
     outcome, changes = ENDS[Kind(operation.kind)](api, operation, task)
+    # Short work is never seen while it runs.
+    changes["started_at"] = operation.started_at or (in_our_time(task.start_time, skew_ms) if task else None)
     if outcome is None:
         return _change(operation, **changes, place_in_line=None, followed_at=timezone.now())
     was_stopped = operation.cancel_sent_at is not None or (task is not None and task.state == "CANCELLED")
     if was_stopped and outcome == Outcome.FAILED:
         outcome = Outcome.CANCELLED
+    end_chain(operation, outcome)
     return _change(
         operation,
         **changes | {"phase": Phase.NONE},

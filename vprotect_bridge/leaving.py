@@ -24,7 +24,17 @@ from django.utils.translation import gettext_lazy as _
 from tenants.audit import record
 from tenants.models import AuditEntry, Brand, Claim, Grant, IdentityProvider, Invitation, Membership, Tenant, User
 from tenants.spreadsheets import safe_cell
-from vprotect_bridge.models import Backup, BulkRequest, Machine, Operation, OperationEvent, Plan, PlanChange, Question
+from vprotect_bridge.models import (
+    Backup,
+    BulkRequest,
+    Machine,
+    Operation,
+    OperationEvent,
+    OperationTask,
+    Plan,
+    PlanChange,
+    Question,
+)
 
 STILL_TO_COME = _("Its time to be removed has not come yet.")
 STILL_RUNNING = _("%(count)d operations are not finished. Wait for them, or decide those that need attention.")
@@ -110,7 +120,8 @@ def remove(tenant: Tenant, *, by: AbstractBaseUser | AnonymousUser, address: str
         if running := Operation.across_tenants.filter(tenant=tenant, outcome="").count():
             raise NotYet(STILL_RUNNING % {"count": running})
         people = list(User.objects.filter(memberships__tenant=tenant).exclude(is_staff=True))
-        for model in (OperationEvent, Question, Operation, BulkRequest, PlanChange, Plan, Invitation, Grant):
+        of_operations = (OperationEvent, OperationTask, Question, Operation, BulkRequest)
+        for model in (*of_operations, PlanChange, Plan, Invitation, Grant):
             rows = model._default_manager.filter(tenant=tenant)
             rows._raw_delete(rows.db)
         for claim in Claim.across_tenants.filter(tenant=tenant):

@@ -267,6 +267,7 @@ def commit_intent(session: OperationSession, operation: Operation, sight: Sight)
         attempts=operation.attempts + 1,
         sent_at=DatabaseClock(),
         absent_seen=0,
+        place_in_line=None,
     )
 
 

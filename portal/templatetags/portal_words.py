@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from urllib.parse import urlencode
 from uuid import uuid4
 
 from django import template
@@ -13,14 +14,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from portal import dates, plan_words, polls, words
+from portal import dates, operation_words, plan_words, polls, words
 from portal.advice import advise
 from portal.advice import try_again as again
 from portal.machine_list import PlanInList
 from portal.words import Chip
 from tenants.models import Role
 from vprotect_bridge import unprotected
-from vprotect_bridge.models import Backup, Machine, Operation, Plan, PlanChange
+from vprotect_bridge.models import Backup, Machine, Operation, OperationTask, Plan, PlanChange
 from vprotect_bridge.plan_wishes import WantedSchedule
 from vprotect_bridge.restoring import RESTORABLE
 
@@ -30,7 +31,7 @@ GIB, MIB = 1024**3, 1024**2
 
 
 @register.inclusion_tag("portal/partials/chip.html")
-def chip(thing: Machine | Operation | Backup | Plan | PlanChange) -> dict[str, Chip]:
+def chip(thing: Machine | Operation | OperationTask | Backup | Plan | PlanChange) -> dict[str, Chip]:
     match thing:
         case Plan():
             return {"chip": plan_words.plan_chip(thing)}
@@ -38,6 +39,8 @@ def chip(thing: Machine | Operation | Backup | Plan | PlanChange) -> dict[str, C
             return {"chip": plan_words.change_chip(thing)}
         case Machine():
             return {"chip": words.protection_chip(thing)}
+        case OperationTask():
+            return {"chip": operation_words.task_chip(thing)}
         case Operation():
             return {"chip": words.operation_chip(thing)}
         case _:
@@ -55,9 +58,11 @@ def advice(context: Context, machine: Machine) -> dict[str, object]:
 
 @register.simple_tag(takes_context=True)
 def try_again(context: Context, operation: Operation) -> str:
-    """Where what ended badly is asked for again; empty where it went well, or this person cannot."""
+    """Where what ended badly is asked for again, as it was; empty where it went well, or this person cannot."""
     ended_badly = operation.outcome in {"failed", "refused", "missed"}
-    return again(operation.machine, operation.kind, context["request"].membership) if ended_badly else ""
+    form = again(operation.machine, operation.kind, context["request"].membership) if ended_badly else ""
+    point = operation.request.get("backup_guid")
+    return f"{form}?{urlencode({'like': operation.pk} | ({'backup': point} if point else {}))}" if form else ""
 
 
 @register.simple_tag
@@ -144,6 +149,16 @@ def seen(context: Context, what: Operation | list[Operation]) -> str:
 @register.filter
 def cancel_consequence(operation: Operation) -> str:
     return str(words.cancel_consequence(operation))
+
+
+@register.filter
+def estimate(operation: Operation) -> str:
+    return operation_words.estimate(operation)
+
+
+@register.filter
+def task_name(task_type: str) -> words.Text:
+    return words.TASK_TYPE.get(task_type) or words.readable(task_type)
 
 
 @register.filter

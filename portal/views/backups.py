@@ -19,7 +19,7 @@ from portal.forms import BackupForm
 from tenants.audit import address_of
 from tenants.middleware import TenantRequest
 from tenants.models import Role
-from vprotect_bridge.models import Destination, Machine, Plan, Question
+from vprotect_bridge.models import Destination, Machine, Operation, Plan, Question
 from vprotect_bridge.plan_wishes import may_change_plans
 from vprotect_bridge.services import WishRefused, ask, can_be_incremental, open_backup, request_backup
 
@@ -38,6 +38,7 @@ def backup_create(request: TenantRequest, tenant: str, guid: str) -> HttpRespons
     destinations = list(access.granted_destinations())
     data = request.POST if request.method == "POST" else None
     form = backup_form(request, destinations, can_be_incremental=can_be_incremental(machine), data=data)
+    form.initial.update(_as_before(request, machine))
     if request.method == "POST" and form.is_valid() and (response := _keep(request, machine, form)):
         return response
     question = None
@@ -73,6 +74,14 @@ def backup_form(
         tenant=request.tenant,
         destinations=destinations,
     )
+
+
+def _as_before(request: TenantRequest, machine: Machine) -> dict[str, Any]:
+    """What an earlier one was asked for with, to try it again. Its window has passed."""
+    earlier = access.operation_like(request, machine, Operation.Kind.BACKUP)
+    wish = earlier.request if earlier else {}
+    asked = {"backup_type": "backup_type", "destination": "destination_guid", "priority": "priority"}
+    return {field: wish[name] for field, name in asked.items() if wish.get(name) is not None}
 
 
 def _keep(request: TenantRequest, machine: Machine, form: BackupForm) -> HttpResponse | None:

@@ -15,10 +15,11 @@ from django.views.decorators.http import require_POST, require_safe
 
 from portal import access, polls
 from portal.operation_story import operation_context
+from portal.operation_words import event_sentence
 from tenants.audit import address_of
 from tenants.middleware import TenantRequest
 from tenants.models import Role
-from vprotect_bridge.models import Destination
+from vprotect_bridge.models import Destination, OperationEvent, OperationTask
 from vprotect_bridge.services import may_cancel, request_cancel
 
 
@@ -49,6 +50,26 @@ def operation_poll(request: TenantRequest, tenant: str, operation_id: UUID) -> H
     if operation.is_finished:
         response["HX-Trigger"] = "operation-finished"
     return response
+
+
+@require_safe
+@never_cache
+def operation_details(request: TenantRequest, tenant: str, operation_id: UUID) -> HttpResponse:
+    """For support: what happened, which of vProtect's tasks worked on it, every id. A page, and lists' drawer."""
+    if unchanged := polls.nothing_new(request, access.operation_shown(request, operation_id)):
+        return unchanged
+    operation = access.operation_for(request, operation_id)
+    # Not `detail`: how vProtect puts it is not for web.
+    events = OperationEvent.objects.filter(operation=operation).values_list("at", "moved_from", "moved_to")
+    context = {
+        "operation": operation,
+        "tasks": OperationTask.objects.filter(operation=operation),
+        "events": [(at, event_sentence(operation, was, becomes)) for at, was, becomes in events.order_by("at")],
+        "is_drawer": request.headers.get("HX-Target") == "drawer-body",
+    }
+    is_part = "HX-Request" in request.headers
+    template = "portal/partials/operation_details.html" if is_part else "portal/operation_details.html"
+    return render(request, template, context)
 
 
 @require_POST

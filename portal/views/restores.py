@@ -59,9 +59,19 @@ def restore_create(request: TenantRequest, tenant: str, guid: str) -> HttpRespon
 def _form(request: TenantRequest, machine: Machine, points: list[Backup]) -> RestoreForm:
     chosen = request.GET.get("backup") or (points[0].guid if points else "")
     name = f"{machine.name}-restored"[:64] if machine.exists else ""
-    initial = {"client_key": uuid4(), "backup": chosen, "name": name}
+    initial = {"client_key": uuid4(), "backup": chosen, "name": name, **_as_before(request, machine)}
     data = request.POST if request.method == "POST" else None
     return RestoreForm(data, initial=initial, machine=machine, points=points, targets=list(restore_targets(machine)))
+
+
+def _as_before(request: TenantRequest, machine: Machine) -> dict[str, Any]:
+    """Where and as what an earlier one was asked for, to try it again."""
+    earlier = access.operation_like(request, machine, Operation.Kind.RESTORE)
+    wish = earlier.request if earlier else {}
+    used = {kind: guid for kind, guid in wish.get("grants", [])}
+    place = "/".join(filter(None, (used.get("hypervisor"), used.get("cluster"))))
+    asked = {"place": place, "storage": used.get("storage"), "data_center": wish.get("data_center")}
+    return {name: value for name, value in {**asked, "name": wish.get("name")}.items() if value}
 
 
 def _answer(request: TenantRequest, machine: Machine, form: RestoreForm) -> HttpResponse | None:

@@ -113,6 +113,7 @@ MATRIX: dict[str, dict[str, Row]] = {
     "operations": page(in_the_tenant(200)),
     "activity-poll": page(in_the_tenant(200)),
     "operation": page(in_the_tenant(200)),
+    "operation-details": page(in_the_tenant(200)),
     "operation-cancel": {"GET": in_the_tenant(405), "POST": in_the_tenant(302, viewer=403)},
     "operation-poll": page(in_the_tenant(200)),
 }

@@ -280,6 +280,8 @@ def test_the_same_forms_are_taken_with_ones_own_ids(
         ("/t/sunflower/questions/{targets_id}/?hypervisor={}", "host-9", "host-7"),
         ("/t/sunflower/questions/{targets_id}/?hypervisor=host-1&hypervisor={}", "host-9", "host-7"),
         ("/t/sunflower/machines/?plan={}", "plan_id", ""),
+        ("/t/sunflower/machines/vm-1/backup/?like={}", "operation_id", ""),
+        ("/t/sunflower/machines/vm-1/restore/?like={}", "operation_id", ""),
         ("/t/sunflower/operations/?before={}", "operation_id", ""),
         ("/t/sunflower/operations/?machine={}", "vm-9999", "vm-7777"),
         ("/t/sunflower/operations/poll?before={}", "operation_id", ""),

@@ -24,6 +24,7 @@ POLLS = {
     "operation-poll": "/t/sunflower/operations/{pk}/",
     "activity-poll": "/t/sunflower/operations/",
     "dashboard-poll": "/t/sunflower/",
+    "operation-details": "/t/sunflower/operations/{pk}/details/",
 }
 
 
@@ -32,7 +33,7 @@ def poll(request: pytest.FixtureRequest, machine: Machine, cast: Cast, as_web: B
     """With the word of what a viewer sees."""
     operation = operation_on(machine)
     page = as_web(cast["viewer"]).get(POLLS[request.param].format(pk=operation.pk))
-    return str(BeautifulSoup(page.content, "html.parser").select_one("[hx-get*='poll?']")["hx-get"])
+    return str(BeautifulSoup(page.content, "html.parser").select_one("[hx-get*='?seen=']")["hx-get"])
 
 
 def test_who_belongs_there_hears_that_nothing_is_new(poll: str, wall: str, cast: Cast, as_web: Browser):

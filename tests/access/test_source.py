@@ -20,7 +20,12 @@ WEB = [path for path in PRODUCT if path.is_relative_to(ROOT / "portal") and "man
 # Where statements are written by hand, each with access tests of its own.
 STATEMENTS = {
     *("tenants/wall.py", "tenants/checks.py", "tenants/database_roles.py", "vprotect_bridge/connection.py"),
-    *("vprotect_bridge/operation_session.py", "vprotect_bridge/protection.py", "vprotect_bridge/submit.py"),
+    *(
+        "vprotect_bridge/operation_session.py",
+        "vprotect_bridge/places.py",
+        "vprotect_bridge/protection.py",
+        "vprotect_bridge/submit.py",
+    ),
 }
 # Looks at a certificate that may not be trusted, and sends nothing (tests/vprotect_bridge/test_check.py).
 LOOKS_AT_CERTIFICATES = "vprotect_bridge/client/certificate.py"

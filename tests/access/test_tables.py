@@ -13,7 +13,7 @@ from tenants.database_roles import declared_access
 from tenants.models import AuditEntry, Brand, Claim, IdentityProvider, Tenant
 from tests.access.conftest import ids_of
 from tests.conftest import AsRole, machine_of
-from vprotect_bridge.models import Backup, Machine, OperationEvent, OwnerChange
+from vprotect_bridge.models import Backup, Machine, OperationEvent, OperationTask, OwnerChange
 
 pytestmark = pytest.mark.django_db
 
@@ -23,6 +23,7 @@ READABLE = {
     *("tenants_tenant", "tenants_membership", "tenants_invitation", "tenants_identityprovider", "tenants_grant"),
     "tenants_brand",
     *("tenants_auditentry", "vprotect_bridge_machine", "vprotect_bridge_backup", "vprotect_bridge_operation"),
+    "vprotect_bridge_operationtask",
     *("vprotect_bridge_backupday", "vprotect_bridge_plan", "vprotect_bridge_planchange", "vprotect_bridge_question"),
     "vprotect_bridge_bulkrequest",
     *("vprotect_bridge_destination", "vprotect_bridge_hypervisor", "vprotect_bridge_cluster"),
@@ -43,6 +44,7 @@ def both(sunflower: Tenant, pine: Tenant, places: None, machine: Machine) -> Non
     for tenant in (sunflower, pine):
         ids = ids_of(tenant, machine_of(tenant, f"{tenant.slug}-1"), machine_of(tenant, f"{tenant.slug}-2"))
         OperationEvent.across_tenants.create(tenant=tenant, operation_id=ids["operation_id"], moved_to="pending")
+        OperationTask.across_tenants.create(tenant=tenant, operation_id=ids["operation_id"], guid=f"t-{tenant.slug}")
         AuditEntry.across_tenants.create(tenant=tenant, actor_name="x", action="backup", outcome="accepted")
         Claim.across_tenants.create(tenant=tenant, kind=Claim.Kind.MACHINE, value=tenant.slug)
         provider = IdentityProvider(tenant=tenant, slug=tenant.slug, issuer="https://localhost:1", client_id="portal")
@@ -81,6 +83,15 @@ def test_web_sees_nothing_while_no_tenant_is_set(table: str, both: None, as_role
 def test_what_web_has_no_right_to_it_does_not_read(table: str, both: None, as_role: AsRole):
     with pytest.raises(DatabaseError, match="permission denied"), as_role("portal_web"):
         rows_of(table)
+
+
+def test_web_reads_what_happened_to_its_own_and_never_how_vprotect_put_it(
+    both: None, sunflower: Tenant, as_role: AsRole
+):
+    with as_role("portal_web", sunflower):
+        assert set(OperationEvent.across_tenants.values_list("tenant", "moved_to")) == {(sunflower.pk, "pending")}
+    with pytest.raises(DatabaseError, match="permission denied"), as_role("portal_web", sunflower):
+        list(OperationEvent.across_tenants.values_list("detail"))
 
 
 @pytest.mark.parametrize("table", OWNED)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -11,6 +13,7 @@ from tests.conftest import machine_of, operation_on
 from vprotect_bridge.models import Operation
 
 ACTIVITY = "/t/sunflower/operations/"
+InTheDatabase = Callable[[Callable[[], object]], None]
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def row(page: Page, name: str) -> Locator:
 
 
 def test_what_runs_moves_and_settles_and_what_is_new_appears(
-    owner: User, running: Operation, sunflower: Tenant, in_the_database, open_page: OpenPage
+    owner: User, running: Operation, sunflower: Tenant, in_the_database: InTheDatabase, open_page: OpenPage
 ):
     page = open_page()
     sign_in(page, owner)
@@ -42,12 +45,12 @@ def test_what_runs_moves_and_settles_and_what_is_new_appears(
 
 
 def test_nothing_new_moves_what_has_the_focus(
-    owner: User, running: Operation, sunflower: Tenant, in_the_database, open_page: OpenPage
+    owner: User, running: Operation, sunflower: Tenant, in_the_database: InTheDatabase, open_page: OpenPage
 ):
     page = open_page()
     sign_in(page, owner)
     page.goto(ACTIVITY)
-    link = row(page, "vm-1").get_by_role("link")
+    link = row(page, "vm-1").locator(".machine-name")
     link.focus()
     top = link.bounding_box()["y"]
 
@@ -63,11 +66,11 @@ def test_nothing_new_moves_what_has_the_focus(
     expect(show).to_be_visible()
     assert link.bounding_box()["y"] - top < 80, "only the button came above it"
     show.press("Enter")
-    expect(row(page, "vm-new").get_by_role("link")).to_be_focused()
+    expect(row(page, "vm-new").locator(".machine-name")).to_be_focused()
 
 
 def test_cancelling_by_keyboard_says_what_it_does_and_keeps_the_place(
-    owner: User, running: Operation, in_the_database, open_page: OpenPage
+    owner: User, running: Operation, in_the_database: InTheDatabase, open_page: OpenPage
 ):
     page = open_page()
     sign_in(page, owner)
@@ -83,7 +86,7 @@ def test_cancelling_by_keyboard_says_what_it_does_and_keeps_the_place(
     page.keyboard.press("Enter")
     expect(row(page, "vm-1").locator("summary")).to_have_count(0)
     expect(row(page, "vm-1")).to_contain_text("Cancelling")
-    expect(row(page, "vm-1").get_by_role("link")).to_be_focused()
+    expect(row(page, "vm-1").locator(".machine-name")).to_be_focused()
 
 
 def test_without_javascript_it_is_links_and_forms(owner: User, running: Operation, open_page: OpenPage):
@@ -97,3 +100,36 @@ def test_without_javascript_it_is_links_and_forms(owner: User, running: Operatio
     row(page, "vm-1").locator("summary").click()
     page.get_by_role("button", name="Cancel this backup").click()
     expect(page.get_by_text("Cancelling:").first).to_be_visible()
+
+
+def test_details_open_beside_the_list_by_keyboard_and_give_the_focus_back(
+    owner: User, running: Operation, in_the_database: InTheDatabase, open_page: OpenPage
+):
+    page = open_page()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    sign_in(page, owner)
+    page.goto(ACTIVITY)
+    details = row(page, "vm-1").get_by_role("link", name="Details")
+    details.focus()
+    page.keyboard.press("Enter")
+    drawer = page.get_by_role("dialog", name="Backup of machine vm-1")
+    expect(drawer).to_be_visible()
+    expect(drawer.get_by_role("button", name="Close")).to_be_focused()
+    drawer.get_by_role("button", name="Copy operation id").press("Enter")
+    expect(drawer.get_by_role("status")).to_have_text("operation id copied")
+    assert page.evaluate("() => navigator.clipboard.readText()") == str(running.pk)
+    in_the_database(lambda: Operation.across_tenants.filter(pk=running.pk).update(phase="storing", progress=60))
+    expect(drawer).to_contain_text("Storing the backup.")
+    page.keyboard.press("Escape")
+    expect(drawer).to_be_hidden()
+    expect(details).to_be_focused()
+
+
+def test_details_are_a_page_without_javascript(owner: User, running: Operation, open_page: OpenPage):
+    page = open_page(java_script_enabled=False)
+    sign_in(page, owner)
+    page.goto(ACTIVITY)
+    row(page, "vm-1").get_by_role("link", name="Details").click()
+    expect(page.get_by_role("heading", name="Details: Backup of machine vm-1")).to_be_visible()
+    expect(page.get_by_text(str(running.pk))).to_be_visible()
+    expect(page.locator(".copy-button").first).to_be_hidden()

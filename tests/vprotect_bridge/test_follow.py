@@ -6,14 +6,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tenants.models import Claim, Grant, Role, Tenant
 from tests.conftest import operation_on, person
 from vprotect_bridge import submit as protocol
 from vprotect_bridge.client.api import VProtect
-from vprotect_bridge.follow import follow
+from vprotect_bridge.follow import Console, follow, look_at_console
 from vprotect_bridge.models import Backup, Machine, Operation, OperationEvent
+from vprotect_bridge.places import told
 from vprotect_bridge.sync import sync_inventory
 from vprotect_simulator.landscape import PROJECT_UUIDS
 from vprotect_simulator.names import guid_of
@@ -308,3 +311,118 @@ def test_a_request_applied_too_late_raises_the_alarm(
     follow(api)
     assert now(operation).submission == "needs_attention"
     assert OperationEvent.across_tenants.filter(detail__startswith="double: ").exists()
+
+
+# ── The chain of tasks ───────────────────────────────────────────────────────
+
+
+def chain(operation: Operation) -> list[tuple[str, str]]:
+    return list(operation.tasks.values_list("type", "state"))
+
+
+def test_the_chain_of_tasks_is_kept(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    operation = sent_backup(api, tenant)
+    seen = []
+    for seconds in (1, 60, 140, 1, 50, 1, 300):
+        operation = look(api, simulator, operation, seconds)
+        seen.append(chain(operation))
+    assert seen[0] == [("EXPORT", "QUEUED")] and seen[-1] == [("EXPORT", "FINISHED"), ("STORE", "FINISHED")]
+    export, store = operation.tasks.all()
+    assert export.guid == operation.task_guid and store.guid != export.guid
+    assert export.started_at <= export.ended_at <= store.ended_at
+
+
+def test_a_chain_that_stays_as_it_is_is_not_written(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    operation = look(api, simulator, sent_backup(api, tenant), 60)
+    with CaptureQueriesContext(connection) as queries:
+        follow(api)
+    assert not [q["sql"] for q in queries if "operationtask" in q["sql"] and not q["sql"].startswith("SELECT")]
+    assert chain(operation) == [("EXPORT", "RUNNING")]
+
+
+def test_a_repetition_is_a_link_of_its_own(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    simulator.control.change_machine(WEB, {"_behaviour": {"EXPORT": "fail"}})
+    operation = look(api, simulator, sent_backup(api, tenant), 20)
+    failing = next(t for t in simulator.state.tasks.values() if t["type"]["name"] == "EXPORT")
+    failing["retryCount"] = 1
+    while failing["state"]["name"] != "FAILED":
+        operation = look(api, simulator, operation, 20)
+    simulator.control.change_machine(WEB, {"_behaviour": {}})
+    for _ in range(10):
+        operation = look(api, simulator, operation, 60)
+    assert chain(operation) == [("EXPORT", "FAILED"), ("EXPORT", "FINISHED"), ("STORE", "FINISHED")]
+
+
+def test_what_was_cancelled_ends_its_chain(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    operation = look(api, simulator, sent_backup(api, tenant), 60)
+    Operation.across_tenants.filter(pk=operation.pk).update(cancel_wanted_at=timezone.now())
+    for _ in range(4):
+        operation = look(api, simulator, operation, 60)
+    assert operation.outcome == "cancelled" and chain(operation) == [("EXPORT", "CANCELLED")]
+
+
+# ── Estimates and places ─────────────────────────────────────────────────────
+
+
+def history(owner: Tenant, *minutes: float, machine_guid: str = WEB, **fields: Any) -> None:
+    """Successful full backups that took so long, newest first."""
+    machine = Machine.across_tenants.get(guid=machine_guid)
+    for number, took in enumerate(minutes):
+        at = timezone.now() - timedelta(days=number + 1)
+        usual = {"tenant": owner, "status": "SUCCESS", "type": "FULL", "duration_ms": int(took * 60_000)}
+        Backup.across_tenants.create(
+            **{**usual, **fields}, guid=f"old-{machine_guid[:4]}-{number}-{fields}"[:64], machine=machine, sort_at=at
+        )
+
+
+def test_an_estimate_is_the_median_of_the_last_five(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    history(tenant, 6, 7, 600, 8, 5, 1, 1, 1)
+    operation = look(api, simulator, sent_backup(api, tenant), 1)
+    assert (operation.usual_from, operation.usual_ms, operation.longest_ms) == (5, 7 * 60_000, 600 * 60_000)
+
+
+@pytest.mark.parametrize("other", [{"type": "INCREMENTAL"}, {"status": "FAILED"}, {"tenant": None}])
+def test_without_a_history_of_its_own_there_is_none(
+    other: dict[str, Any], api: VProtect, simulator: SimulatorServer, tenant: Tenant
+):
+    """Neither another type, nor failures, nor what the machine did while it was somebody else's."""
+    history(tenant, 6, 7, 8, **other)
+    operation = look(api, simulator, sent_backup(api, tenant), 1)
+    assert (operation.usual_from, operation.usual_ms) == (0, None)
+
+
+def test_waiting_in_the_queue_is_no_work(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
+    history(tenant, 90, export_ms=60_000, queued_store_ms=30_000, store_ms=90_000)
+    assert look(api, simulator, sent_backup(api, tenant), 1).usual_ms == 180_000
+
+
+def test_who_waits_for_the_tenants_cap_has_a_place_among_its_own(api: VProtect, tenant: Tenant):
+    Tenant.objects.filter(pk=tenant.pk).update(running_cap=1)
+    sent_backup(api, tenant, WEB)
+    machine = Machine.across_tenants.get(guid=DB)
+    bulk = operation_on(machine, is_bulk=True)
+    single = operation_on(Machine.across_tenants.exclude(guid__in=[WEB, DB]).filter(tenant=tenant)[0])
+    follow(api)
+    assert [now(row).place_in_line for row in (bulk, single)] == [2, 1], "in the order in which they are sent"
+    version = now(bulk).version
+    follow(api)
+    assert now(bulk).version == version
+    Operation.across_tenants.filter(pk=single.pk).update(submission="cancelled", outcome="cancelled")
+    follow(api)
+    assert (now(bulk).place_in_line, now(bulk).version) == (1, version + 1)
+    Tenant.objects.filter(pk=tenant.pk).update(running_cap=None)
+    follow(api)
+    assert now(bulk).place_in_line is None
+
+
+@pytest.mark.parametrize(("place", "shown"), [(None, None), (1, 1), (10, 10), (11, 20), (100, 100), (101, 200)])
+def test_far_back_a_place_is_coarse(place: int | None, shown: int | None):
+    assert told(place) == shown
+
+
+def test_a_queue_that_was_not_seen_whole_gives_no_place(simulator: SimulatorServer, api: VProtect, tenant: Tenant):
+    simulator.control.change_settings(max_running=0)
+    sent_backup(api, tenant)
+    task = look_at_console(api).queue[0]
+    assert Console(queue=[task], complete=True).place_of(task) == 1
+    assert Console(queue=[task], complete=False).place_of(task) is None

@@ -11,7 +11,7 @@ from vprotect_bridge.models.mirror import (
     Protection,
     Storage,
 )
-from vprotect_bridge.models.operations import BulkRequest, Operation, OperationEvent, Question
+from vprotect_bridge.models.operations import BulkRequest, Operation, OperationEvent, OperationTask, Question
 from vprotect_bridge.models.plans import Plan, PlanChange, Policy, Schedule, Standing
 from vprotect_bridge.models.upstream import UpstreamSession, UpstreamStatus
 
@@ -27,6 +27,7 @@ __all__ = [
     "Machine",
     "Operation",
     "OperationEvent",
+    "OperationTask",
     "OwnerChange",
     "Plan",
     "PlanChange",

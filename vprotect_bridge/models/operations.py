@@ -154,6 +154,10 @@ class Operation(models.Model):
     outcome = models.CharField(max_length=12, choices=Outcome, blank=True, default=Outcome.OPEN)
     progress = models.PositiveSmallIntegerField(default=0)
     place_in_line = models.PositiveIntegerField(null=True)
+    # What it usually takes, from the machine's own history when it began: median, how many were looked at, longest.
+    usual_ms = models.BigIntegerField(null=True)
+    usual_from = models.PositiveSmallIntegerField(null=True)
+    longest_ms = models.BigIntegerField(null=True)
     made_type = models.CharField(max_length=40, blank=True)
     user_message = models.TextField(blank=True)
     started_at = models.DateTimeField(null=True)
@@ -206,6 +210,13 @@ class Operation(models.Model):
             # Activity and a machine's page read newest first.
             models.Index(fields=["tenant", "-created_at"], name="operation_tenant_newest"),
             models.Index(fields=["machine", "-created_at"], name="operation_machine_newest"),
+            # The rare ones that somebody looks for among many that went well.
+            models.Index(
+                fields=["tenant", "-created_at"],
+                name="operation_tenant_trouble",
+                condition=~Q(outcome__in=["", "succeeded"]),
+            ),
+            models.Index(fields=["tenant", "kind", "-created_at"], name="operation_tenant_kind_newest"),
             # The dashboard shows a tenant's last failures.
             models.Index(
                 fields=["tenant", "-created_at"],
@@ -232,6 +243,36 @@ class Operation(models.Model):
     def is_cancelling(self) -> bool:
         """Somebody asked to cancel it, and it has not ended yet."""
         return self.cancel_wanted_at is not None and not self.is_finished
+
+
+class OperationTask(models.Model):
+    """One of vProtect's tasks that worked on an operation, in the order in which they came (API reference, 7.4).
+
+    A repetition is a task of its own. `type` and `state` are vProtect's words; how one ended that was no longer listed
+    is concluded from what came after it. Times are ours, aware UTC.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="+")
+    operation = models.ForeignKey(Operation, models.CASCADE, related_name="tasks")
+    guid = models.CharField(max_length=64)
+    type = models.CharField(max_length=40)
+    state = models.CharField(max_length=20)
+    seen_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    objects: ClassVar[models.Manager[OperationTask]] = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        ordering = ["seen_at", "id"]
+        constraints = [models.UniqueConstraint(fields=["operation", "guid"], name="one_row_per_task_of_an_operation")]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.state}"
 
 
 class OperationEvent(models.Model):
