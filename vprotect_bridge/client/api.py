@@ -159,12 +159,16 @@ class VProtect:
         return task
 
     def list_hypervisors(self, *, backup_to_be_restored: str | None = None) -> Listing[Hypervisor]:
-        """Managers and stand-alone hypervisors; with a backup, those where its machine can be made again."""
+        """Managers and stand-alone hypervisors; with a backup, those where its machine can be made again.
+
+        Hosts below a manager are listed too, but nothing is restored to them by themselves (API reference, 6.4).
+        """
         filters = {"backup-to-be-restored": backup_to_be_restored} if backup_to_be_restored else {}
         managers = self.pages("/hypervisor-managers/", filters, Hypervisor.manager_from_json)
         hosts = self.pages("/hypervisors/", filters, Hypervisor.host_from_json)
         dropped = managers.dropped + hosts.dropped
-        return Listing(managers.items + hosts.items, managers.complete and hosts.complete, dropped)
+        alone = tuple(host for host in hosts.items if not host.is_managed)
+        return Listing(managers.items + alone, managers.complete and hosts.complete, dropped)
 
     def list_clusters(self, hypervisor: Hypervisor) -> Listing[Cluster]:
         return self.pages("/hypervisor-clusters", _of(hypervisor), Cluster.from_json)

@@ -262,6 +262,7 @@ class Hypervisor:
     name: str
     type: str
     is_manager: bool
+    is_managed: bool = False
 
     @classmethod
     def manager_from_json(cls, row: Any) -> Self:
@@ -273,9 +274,9 @@ class Hypervisor:
     @classmethod
     def host_from_json(cls, row: Any) -> Self:
         row = read.row(row)
-        return cls(
-            read.guid(row), read.text(row.get("host")) or read.text(row.get("name")), read.enum(row.get("type")), False
-        )
+        name = read.text(row.get("host")) or read.text(row.get("name"))
+        is_managed = Reference.read(row.get("hvManager")) is not None
+        return cls(read.guid(row), name, read.enum(row.get("type")), False, is_managed)
 
 
 @dataclass(frozen=True)
