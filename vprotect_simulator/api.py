@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from vprotect_simulator import engine
 from vprotect_simulator.calls import Call, Reply, Route
 from vprotect_simulator.endpoints import (
+    administration,
     backup_destinations,
+    backup_files,
     backups,
+    dashboard,
     hypervisors,
     mounts,
     nodes,
     policies,
-    projects,
+    reports,
     restore_jobs,
+    retention,
     rules,
     schedules,
     session,
+    snapshots,
+    task_requests,
     tasks,
     virtual_machines,
+    workflow_executions,
 )
 from vprotect_simulator.engine import Refused
 from vprotect_simulator.state import State
@@ -29,40 +34,39 @@ DIALECTS = ("classic", "current")
 ROUTES: tuple[Route, ...] = (
     *session.ROUTES,
     *virtual_machines.ROUTES,
-    *projects.ROUTES,
     *hypervisors.ROUTES,
+    *nodes.ROUTES,
     *backup_destinations.ROUTES,
     *tasks.ROUTES,
+    *task_requests.ROUTES,
+    *workflow_executions.ROUTES,
     *backups.ROUTES,
+    *backup_files.ROUTES,
+    *retention.ROUTES,
     *restore_jobs.ROUTES,
     *mounts.ROUTES,
-    *nodes.ROUTES,
+    *snapshots.ROUTES,
     *schedules.ROUTES,
     *policies.ROUTES,
     *rules.ROUTES,
+    *dashboard.ROUTES,
+    *reports.ROUTES,
+    *administration.ROUTES,
 )
-
-
-@dataclass(frozen=True)
-class Account:
-    login: str
-    password: str
 
 
 class Api:
     """Answers calls from the state. Not for several threads at once: the server holds a lock around it."""
 
-    def __init__(self, state: State, account: Account, dialect: str = "classic") -> None:
-        if dialect not in DIALECTS:
-            raise ValueError(f"the dialect is {dialect!r}, but must be one of {', '.join(DIALECTS)}")
+    def __init__(self, state: State, password: str, token: str = "") -> None:
         self.state = state
-        self.account = account
+        self._secrets = {"/session/login": password, "/session/login-with-token": token}
 
     def answer(self, call: Call) -> Reply:
         engine.catch_up(self.state)
         path = call.path.rstrip("/") or "/"
-        if (call.method, path) == ("POST", "/session/login"):
-            return session.log_in(self.state, call, self.account.login, self.account.password)
+        if log_in := session.LOGINS.get((call.method, path)):
+            return log_in(self.state, call, self._secrets[path])
         if not session.is_open(self.state, call):
             return Reply(401, {"message": "Not logged in"})
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime
 from typing import Any
 
-from vprotect_simulator import engine, plans
+from vprotect_simulator import engine, machines, plans, retention, snapshots
 from vprotect_simulator.engine import Refused, life
-from vprotect_simulator.names import Row, enum, new_guid, reference
+from vprotect_simulator.names import Row, enum, guid_of, new_guid, reference
 from vprotect_simulator.state import State
 
 BYTES_PER_SECOND = 120 * 1024**2
@@ -15,7 +16,6 @@ SHORTEST, LONGEST = 40, 900
 NO_SPACE = "Snapshot could not be created: not enough space on storage ssd-pool-2 at hv-03.internal"
 NOT_ASSIGNED = "Backup destination is not assigned to the node"
 GOOD = {"SUCCESS", "PARTIAL_SUCCESS"}
-SERVICE_ACCOUNT = {"guid": "svc-account", "name": "portal-svc"}
 
 
 def request_backup(state: State, vm: Row, wish: Row, at: int | None = None) -> Row:
@@ -25,9 +25,10 @@ def request_backup(state: State, vm: Row, wish: Row, at: int | None = None) -> R
     retry_count; of a schedule also the schedule's row and the rule's GUID. `at`: when, if not now.
     """
     now = state.clock.now_ms() if at is None else at
+    name = backup_name(vm, now)
     made_type, parent = _possible_type(state, vm, wish["backup_type"])
-    schedule = wish.get("schedule")
-    origin = reference(schedule, "SCHEDULE") if schedule else reference(SERVICE_ACCOUNT, "USER")
+    schedule, rule = wish.get("schedule"), state.rules.get(wish.get("rule") or "")
+    origin = reference(schedule, "SCHEDULE") if schedule else requester(state)
     backup: Row = {
         "guid": new_guid(),
         "status": enum("QUEUED"),
@@ -35,7 +36,7 @@ def request_backup(state: State, vm: Row, wish: Row, at: int | None = None) -> R
         "size": 0,
         "backupTime": now,
         "protectedEntity": reference(vm, "VM"),
-        "parentBackup": parent and {"guid": parent["guid"], "name": _backup_name(vm)},
+        "parentBackup": parent and reference(parent),
         "sourceProject": vm.get("project"),
         "backupLocations": [],
         "taskTimeStats": {},
@@ -43,7 +44,9 @@ def request_backup(state: State, vm: Row, wish: Row, at: int | None = None) -> R
         "warnings": [],
         "warningsPresent": False,
         "hidden": False,
-        "name": _backup_name(vm),
+        "name": name,
+        "vmExportImportMode": vm.get("vmExportImportMode"),
+        "backupRule": rule and reference(rule),
         "_rule": wish.get("rule"),
         "_destination": wish["destination"] and wish["destination"]["guid"],
         "_platform": platform_of(vm),
@@ -75,7 +78,14 @@ def _possible_type(state: State, vm: Row, wanted: str) -> tuple[str, Row | None]
     if not has_schedule and state.settings.incremental_without_schedule == "refuse":
         raise Refused(400, "No incremental schedule is assigned to the policy of the virtual machine")
     base = newest_success(state, vm["guid"])
-    return ("INCREMENTAL", base) if has_schedule and base else ("FULL", None)
+    if has_schedule and base and snapshots.has_base(state, vm):
+        return "INCREMENTAL", base
+    return "FULL", None
+
+
+def is_held(backup: Row) -> bool:
+    """Whether there is, or may soon be, something to restore from."""
+    return backup["status"]["name"] in {*GOOD, "QUEUED", "INPROGRESS"}
 
 
 def newest_success(state: State, vm_guid: str) -> Row | None:
@@ -92,13 +102,21 @@ def _truncated(state: State, moment: int | None) -> int | None:
     return None if moment is None or unit is None else moment // unit * unit
 
 
-def _backup_name(vm: Row) -> str:
-    return f"{vm['name']} - backup"
+def backup_name(vm: Row, at: int) -> str:
+    """References to a backup end in its date (API reference, 5.1)."""
+    return f"{vm['name']} - {datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d %H:%M}"
+
+
+def requester(state: State) -> Row:
+    """Who is logged in, as the origin of what it asks for."""
+    return {"guid": guid_of("user/service-account"), "name": state.login, "type": enum("USER")}
 
 
 def _queue(state: State, kind: str, vm: Row, backup: Row, at: int, **members: Any) -> Row:
     destination = state.destinations.get(backup["_destination"] or "")
+    node = next(iter(nodes_for(state, platform_of(vm), destination)), None)
     here = {
+        "_node": node and node["guid"],
         "backupDestination": destination and reference(destination),
         "hypervisor": vm.get("hypervisor"),
         "hypervisorManager": vm.get("hvManager"),
@@ -135,7 +153,9 @@ class Export(_BackupTask):
 
     def start(self, state: State, task: Row, at: int) -> None:
         super().start(state, task, at)
-        _backup_of(state, task).update(status=enum("INPROGRESS"), snapshotTime=at)
+        _backup_of(state, task).update(
+            status=enum("INPROGRESS"), snapshotTime=at, _node=(task["node"] or {}).get("guid")
+        )
 
     def reason_to_fail(self, state: State, task: Row) -> str:
         vm = _vm_of(state, task)
@@ -157,7 +177,7 @@ class Store(_BackupTask):
     def reason_to_fail(self, state: State, task: Row) -> str:
         vm = _vm_of(state, task)
         destination = state.destinations.get(_backup_of(state, task)["_destination"] or "")
-        if vm is not None and destination is not None and not is_usable(destination, vm):
+        if vm is not None and destination is not None and not is_usable(state, destination, vm):
             return NOT_ASSIGNED
         return _ordered_failure(state, task, NOT_ASSIGNED)
 
@@ -171,10 +191,14 @@ class Store(_BackupTask):
             size=_size_to_be(state, task),
             statusInfo=summary,
             taskDurationTime=sum(backup["taskTimeStats"].values()),
-            backupLocations=[location(backup, destination)] if destination else [],
+            effectiveBackupSize=_size_to_be(state, task),
+            effectiveBackupObjectsCount=1,
+            _disks=[disk["guid"] for disk in machines.backed_up_disks(state, backup["protectedEntity"]["guid"])],
+            backupLocations=[location(backup, *copy) for copy in _copies(state, backup, destination)],
         )
         if vm := _vm_of(state, task):
             note_success(state, vm, backup)
+            retention.clean_machine(state, vm["guid"], at)
         return summary
 
 
@@ -207,7 +231,7 @@ def _vm_of(state: State, task: Row) -> Row | None:
 
 def _size_to_be(state: State, task: Row) -> int:
     vm = _vm_of(state, task)
-    return backup_size(vm, _backup_of(state, task)["type"]["name"]) if vm else 0
+    return backup_size(state, vm, _backup_of(state, task)["type"]["name"]) if vm else 0
 
 
 def _summary(state: State, task: Row) -> str:
@@ -220,30 +244,45 @@ def _ordered_failure(state: State, task: Row, usual: str) -> str:
     return (ordered.get("reason") or usual) if ordered.get(task["type"]["name"]) == "fail" else ""
 
 
-def backup_size(vm: Row, backup_type: str) -> int:
+def backup_size(state: State, vm: Row, backup_type: str) -> int:
     """The first tenth of a full backup, about, is what changes in a day."""
-    full = int(vm.get("_disk_bytes", 8 * 1024**3))
+    full = machines.backed_up_bytes(state, vm)
     return full if backup_type == "FULL" else full * random.Random(vm["guid"]).randint(4, 12) // 100  # noqa: S311
 
 
-def is_usable(destination: Row, vm: Row) -> bool:
-    """Whether the nodes that work for this machine can write there."""
-    return platform_of(vm) not in destination.get("_not_for", [])
+def is_usable(state: State, destination: Row, vm: Row) -> bool:
+    """Whether a node that works for this machine can write there."""
+    return bool(nodes_for(state, platform_of(vm), destination))
+
+
+def nodes_for(state: State, platform: str, destination: Row | None) -> list[Row]:
+    nodes = [node for node in state.nodes.values() if platform in node["_platforms"]]
+    return [node for node in nodes if destination is None or destination["guid"] in node["_destinations"]]
 
 
 def platform_of(vm: Row) -> str:
     return (vm.get("hvmType") or vm.get("hvType") or {}).get("name", "")
 
 
-def location(backup: Row, destination: Row, status: str = "PRESENT") -> Row:
+def _copies(state: State, backup: Row, destination: Row | None) -> list[tuple[Row, str]]:
+    """Where it is stored, and in which role: on current servers a rule may name a second destination (12.2)."""
+    rule = state.rules.get(backup["_rule"] or "") or {}
+    others = [item for item in rule.get("ruleBackupDestinations", []) if item["active"]]
+    second = [
+        state.destinations[i["backupDestination"]["guid"]] for i in others if i["roleType"]["name"] == "SECONDARY"
+    ]
+    return [(destination, "PRIMARY"), *((other, "SECONDARY") for other in second)] if destination else []
+
+
+def location(backup: Row, destination: Row, role: str = "PRIMARY") -> Row:
     return {
-        "guid": new_guid(),
+        "guid": guid_of(f"location/{backup['guid']}/{destination['guid']}"),
         "backup": reference(backup),
         "snapshotTime": backup["snapshotTime"],
         "backupDestination": reference(destination),
         "backupDestinationType": destination["type"],
-        "roleType": enum("PRIMARY"),
-        "status": enum(status),
+        "roleType": enum(role),
+        "status": enum("PRESENT"),
         "type": backup["type"],
         "retentionHint": enum("STANDARD_RETENTION"),
     }
@@ -261,6 +300,7 @@ def note_success(state: State, vm: Row, backup: Row) -> None:
         vm["lastSuccessfulIncBackup"] = reference(backup)
     if plans.has_schedule(state, vm):
         vm["backupUpToDate"] = True
+    snapshots.note_stored(state, vm, backup)
 
 
 def _fail_backup(state: State, backup: Row, reason: str) -> None:

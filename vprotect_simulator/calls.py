@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vprotect_simulator.engine import Refused
-from vprotect_simulator.names import Row, referred_guid, to_wire, without
+from vprotect_simulator.names import Row, to_wire, without
 from vprotect_simulator.state import State
 
 Query = dict[str, list[str]]
@@ -72,21 +72,6 @@ class Route:
         return re.fullmatch(re.sub(r"\{\w+\}", "([^/]+)", self.path), path)
 
 
-def found(rows: dict[str, Row], reference: Any) -> Row:
-    """The row that a path's GUID or a request's reference names. Raises `Refused`."""
-    guid = referred_guid(reference)
-    if guid not in rows:
-        raise Refused(404, "Object with given GUID does not exist")
-    return rows[guid]
-
-
-def moment(body: Row, name: str) -> int | None:
-    value = body.get(name)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-        raise Refused(400, f"{name} must be a number of milliseconds")
-    return value
-
-
 # ── Lists ────────────────────────────────────────────────────────────────────
 
 # The parameters that a list knows, each with the values of a row by which it is found.
@@ -107,6 +92,17 @@ def filtered(state: State, call: Call, rows: Iterable[Row], filters: Filters) ->
     return kept
 
 
+def within(state: State, call: Call, rows: Iterable[Row], moment_of: Callable[[Row], int | None]) -> list[Row]:
+    """Those between `from` and `to` (epoch ms), where these are given."""
+    bounds = [int(value) if (value := call.first(name)).isdigit() else None for name in ("from", "to")]
+    start, end = (None, None) if state.settings.ignore_filters else bounds
+    return [
+        row
+        for row in rows
+        if (start is None or (moment_of(row) or 0) >= start) and (end is None or (moment_of(row) or 0) <= end)
+    ]
+
+
 def guid_in(member: str) -> Callable[[State, Row], Iterable[Any]]:
     """The GUID of the reference in this member."""
     return lambda _state, row: [(row.get(member) or {}).get("guid")]
@@ -117,32 +113,80 @@ def name_in(member: str) -> Callable[[State, Row], Iterable[Any]]:
     return lambda _state, row: [(row.get(member) or {}).get("name")]
 
 
-def listed(state: State, call: Call, rows: Iterable[Row], hidden: tuple[str, ...] = ()) -> Reply:
-    """A bare array; with page and size the total is in a header (API reference, 3.7)."""
+def only(is_one: Callable[[State, Row], bool]) -> Callable[[State, Row], Iterable[Any]]:
+    """Of a parameter that is a flag: `true` keeps those that are one, `false` keeps all."""
+    return lambda state, row: ["true", "false"] if is_one(state, row) else ["false"]
+
+
+def listed(
+    state: State,
+    call: Call,
+    rows: Iterable[Row],
+    hidden: tuple[str, ...] = (),
+    order_names: Mapping[str, str] | None = None,
+    shaped: Callable[[list[Row]], list[Row]] | None = None,
+) -> Reply:
+    """A bare array; with page and size the total is in a header (API reference, 3.7).
+
+    `order_names`: what `orderBy` calls a member otherwise than the rows do. `shaped`: makes what is answered of rows,
+    if that is dear: of a page's only, unless the order may depend on it.
+    """
     rows = [row for row in rows if _matches(row, call)]
+    shaped = shaped or list
     if order := call.first("orderBy"):
-        rows.sort(key=lambda row: _sort_key(row, order), reverse=call.first("direction").casefold() == "desc")
-    page, size = call.first("page"), call.first("size")
+        rows, shaped = shaped(rows), list
+        rows = _sorted(rows, (order_names or {}).get(order, order), call.first("direction").casefold() == "desc")
+    page, size = call.first("page") or "0", call.first("size")
     if not (page.isdigit() and size.isdigit()):
-        return Reply(200, to_wire([without(row, *hidden) for row in rows]))
+        return Reply(200, to_wire([without(row, *hidden) for row in shaped(rows)]))
     length = state.settings.default_page_size or max(int(size), 1)
     total = {} if state.settings.omit_total_count else {"X-Total-Count": str(len(rows))}
-    shown = rows[int(page) * length : (int(page) + 1) * length]
+    shown = shaped(rows[int(page) * length : (int(page) + 1) * length])
     return Reply(200, to_wire([without(row, *hidden) for row in shown]), total)
 
 
 def _matches(row: Row, call: Call) -> bool:
-    words = [word.casefold() for name in ("filter", "nameLike") for word in call.query.get(name, [])]
-    texts = f"{row.get('name', '')} {row.get('uuid', '')} {row['guid']}".casefold()
-    return all(word in texts for word in words)
+    """`filter` looks at the names and ids in a row and at its tags, `nameLike` at its name."""
+    words = [word.casefold() for word in call.query.get("filter", [])]
+    names = [word.casefold() for word in call.query.get("nameLike", [])]
+    texts = "\n".join(_texts(row)).casefold() if words else ""
+    return all(word in texts for word in words) and all(word in _display_name(row).casefold() for word in names)
 
 
-def _sort_key(row: Row, member: str) -> tuple[bool, str, float]:
-    value = row.get(member)
-    value = value.get("name") if isinstance(value, dict) else value
-    if isinstance(value, int | float):
-        return value is None, "", float(value)
-    return value is None, str(value or ""), 0.0
+def _texts(row: Row) -> Iterator[str]:
+    for member, value in row.items():
+        if isinstance(value, str) and member in {"name", "uuid", "guid", "url", "host", "path", "description"}:
+            yield value
+        elif isinstance(value, dict) and "guid" in value:
+            yield str(value.get("name", ""))
+        elif member == "tags":
+            yield from value
+
+
+def _display_name(row: Row) -> str:
+    entity = row.get("protectedEntity") or {}
+    return str(row.get("name") or row.get("url") or row.get("host") or entity.get("name", ""))
+
+
+def _sorted(rows: list[Row], member: str, is_descending: bool) -> list[Row]:
+    """By any member, also one inside another (`backup.size`); what has no value comes last."""
+    keyed = [(_sort_value(row, member), row) for row in rows]
+    valued = [(value, row) for value, row in keyed if value is not None]
+    valued.sort(key=lambda pair: pair[0], reverse=is_descending)
+    return [row for _value, row in valued] + [row for value, row in keyed if value is None]
+
+
+def _sort_value(row: Row, member: str) -> tuple[float, str] | None:
+    value: Any = row
+    for part in member.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    if isinstance(value, dict):
+        value = value.get("name") or value.get("guid")
+    if isinstance(value, list):
+        value = len(value)
+    if value is None:
+        return None
+    return (float(value), "") if isinstance(value, int | float) else (0.0, str(value).casefold())
 
 
 # ── Tenants ──────────────────────────────────────────────────────────────────

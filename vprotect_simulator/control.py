@@ -15,24 +15,26 @@ from vprotect_simulator.faults import Fault, FaultPlan
 from vprotect_simulator.firing import firing_times
 from vprotect_simulator.landscape import Kind
 from vprotect_simulator.names import Row, to_wire
+from vprotect_simulator.seed import Seed, lay_out
 from vprotect_simulator.state import Settings, State
 
 MOST_CALLS = 50_000
 
 
 class Control:
-    def __init__(self, state: State, lock: threading.RLock) -> None:
+    def __init__(self, state: State, lock: threading.RLock, first: str | Seed = "demo") -> None:
         self.state = state
+        self._first = first
         self.faults = FaultPlan()
         self.calls: deque[Row] = deque(maxlen=MOST_CALLS)
         self._lock = lock
 
-    def reset(self, landscape_name: str = "demo", **settings: Any) -> None:
-        """Forgets everything and lays the landscape out anew; the clock is real again."""
-        fresh = State(dialect=self.state.dialect)
+    def reset(self, landscape_name: str = "", **settings: Any) -> None:
+        """Forgets everything and lays a landscape out, by default the first one again; the clock is real again."""
+        fresh = State(dialect=self.state.dialect, login=self.state.login)
         fresh.settings.speed = self.state.settings.speed
         fresh.settings.change(settings)
-        landscape.build(landscape_name, fresh)
+        lay_out(landscape_name or self._first, fresh)
         with self._lock:
             vars(self.state).update(vars(fresh))
             self.faults.clear()
@@ -141,6 +143,11 @@ class Control:
         with self._lock:
             engine.catch_up(self.state)
             return list(self.state.made_tasks)
+
+    def letters(self) -> list[Row]:
+        """The reports that were asked for by e-mail: at, to, subject, html."""
+        with self._lock:
+            return list(self.state.letters)
 
     def tasks(self) -> list[Row]:
         with self._lock:

@@ -34,7 +34,7 @@ def _body(call: Call) -> dict[str, Any]:
 
 def _reset(control: Control, call: Call) -> None:
     body = _body(call)
-    control.reset(body.pop("landscape", "demo"), **body)
+    control.reset(body.pop("landscape", ""), **body)
 
 
 def _ledger(control: Control, call: Call) -> Any:
@@ -72,5 +72,6 @@ ROUTES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     ("/settings", "GET", lambda control, call: asdict(control.state.settings)),
     ("/settings", "PATCH", lambda control, call: asdict(control.change_settings(**_body(call)))),
     ("/ledger", "GET", _ledger),
+    ("/letters", "GET", lambda control, call: control.letters()),
     ("/ledger/tasks", "GET", lambda control, call: control.made_tasks()),
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from vprotect_simulator.names import Row, enum, new_guid, reference
+from vprotect_simulator.names import Row, enum, guid_of, new_guid, reference
 from vprotect_simulator.state import State
 
 
@@ -100,16 +100,24 @@ def life(state: State, seconds: float) -> int:
 # ── Tasks ────────────────────────────────────────────────────────────────────
 
 
-def queue(state: State, kind: str, vm: Row, backup: Row, at: int, **members: Any) -> Row:
-    """A new task, which is ready after its time in line. `at`: when it is made."""
+def queue(state: State, kind: str, vm: Row | None, backup: Row | None, at: int, **members: Any) -> Row:
+    """A new task, which is ready after its time in line. `at`: when it is made.
+
+    `_workflow`: what all tasks of one user's operation have in common (6.10); if not given, the restore job (`_job`)
+    or the backup.
+    """
+    guid = new_guid()
+    operation = members.get("_workflow") or members.get("_job") or (backup["guid"] if backup else guid)
     task: Row = {
-        "guid": new_guid(),
+        "guid": guid,
         "type": enum(kind),
         "state": enum("QUEUED"),
         "progress": 0.0,
-        "protectedEntity": reference(vm, "VM"),
-        "protectedEntityDisplayName": vm["name"],
-        "backup": reference(backup),
+        "protectedEntity": vm and reference(vm, "VM"),
+        "protectedEntityDisplayName": vm and vm["name"],
+        "backup": backup and reference(backup),
+        "workflowExecution": {"guid": guid_of(f"workflow/{operation}")},
+        "priority": 50,
         "retryCount": 0,
         "_made_at": at,
         "_ready_at": at + life(state, state.settings.queue_seconds),
@@ -119,7 +127,7 @@ def queue(state: State, kind: str, vm: Row, backup: Row, at: int, **members: Any
     }
     state.tasks[task["guid"]] = task
     state.made_tasks.append(
-        {"guid": task["guid"], "type": kind, "vm": vm["guid"], "backup": backup["guid"], "at": at}
+        {"guid": guid, "type": kind, "vm": vm and vm["guid"], "backup": backup and backup["guid"], "at": at}
         | {"windowStart": task.get("windowStart"), "windowEnd": task.get("windowEnd")}
         | {"origin": task["originEntity"]["guid"] if "originEntity" in task else None}
     )
@@ -132,7 +140,7 @@ def _story(task: Row) -> Story:
 
 def behaviour(state: State, task: Row) -> Row:
     """How a control call wants this machine's tasks to fare."""
-    vm = state.vms.get(task["protectedEntity"]["guid"])
+    vm = state.vms.get((task["protectedEntity"] or {}).get("guid", ""))
     return vm.get("_behaviour", {}) if vm else {}
 
 
@@ -141,7 +149,7 @@ def _start(state: State, task: Row, at: int) -> None:
     if ordered == "hang_in_queue":
         task["_ready_at"] = None
         return
-    node = next(iter(state.nodes.values()), None)
+    node = state.nodes.get(task.get("_node") or "") or next(iter(state.nodes.values()), None)
     task.update(state=enum("RUNNING"), startTime=at, node=node and reference(node))
     _story(task).start(state, task, at)
     task["_fails"] = _story(task).reason_to_fail(state, task)

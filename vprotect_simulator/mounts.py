@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from vprotect_simulator import engine, restores
+from vprotect_simulator.backups import GOOD, requester
 from vprotect_simulator.engine import Refused
 from vprotect_simulator.file_tree import FileSystem, file_systems
 from vprotect_simulator.names import Row, enum, enum_name, guid_of, new_guid, reference, referred_guid
@@ -24,7 +25,7 @@ def mountable(state: State, backup: Row) -> bool:
     """`only-mountable`: good, present, and of a machine whose file systems the node understands."""
     vm = state.vms.get(backup["protectedEntity"]["guid"], {})
     is_there = any(location["status"]["name"] == "PRESENT" for location in backup["backupLocations"])
-    return backup["status"]["name"] in restores.GOOD and is_there and vm.get("_mountable", True)
+    return backup["status"]["name"] in GOOD and is_there and vm.get("_mountable", True)
 
 
 # ── Wishes ───────────────────────────────────────────────────────────────────
@@ -125,7 +126,7 @@ def _queue(state: State, kind: str, mount: Row, origin: str) -> Row:
         backup,
         state.clock.now_ms(),
         priority=50,
-        originEntity={"guid": "svc-account", "name": "portal-svc", "type": enum(origin)},
+        originEntity={**requester(state), "type": enum(origin)},
         _mount=mount["guid"],
     )
 

@@ -13,16 +13,21 @@ def guid_of(path: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"vprotect-simulator/{path}"))
 
 
-# What only the details of a machine have (API reference, 5.2).
-VM_DETAILS = ("tags", "quiesceBeforeSnapshot", "sshHost", "sshUser", "vmExportImportMode")
-
-
 def new_guid() -> str:
     return str(uuid4())
 
 
 DESCRIPTIONS = {
     "VM": "Virtual machine",
+    "VM_BACKUP": "VM backup",
+    "APP_BACKUP": "Application backup",
+    "VM_SNAPSHOT": "VM snapshot",
+    "VM_IMAGE": "VM image",
+    "QCOW2": "QCOW2",
+    "DIRECT_LUN": "Direct LUN",
+    "ISCSI": "iSCSI",
+    "VCENTER": "VMware vCenter",
+    "ESXI": "VMware ESXi",
     "INPROGRESS": "In progress",
     "IN_PROGRESS": "In progress",
     "PARTIAL_SUCCESS": "Partial success",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from vprotect_simulator import machines, snapshots
 from vprotect_simulator.firing import DAY_MS
-from vprotect_simulator.names import VM_DETAILS, Row, reference, without
+from vprotect_simulator.names import Row, reference, without
 from vprotect_simulator.plans import backups_of, members_of, rules_of, rules_with
 from vprotect_simulator.state import State
 
@@ -17,9 +18,11 @@ def schedule_answer(state: State, schedule: Row) -> Row:
     else:
         hours = {name: schedule["interval"][name] + off for name in ("startHour", "endHour")}
         shown["interval"] = {**schedule["interval"], **hours}
-    rules = rules_with(state, schedule)
-    policies = [reference(state.policies[rule["_policy"]]) for rule in rules]
-    return {**shown, "rules": [reference(rule) for rule in rules], "policies": policies}
+    backup_rules, snapshot_rules = rules_with(state, schedule), snapshots.rules_with(state, schedule)
+    policies = [state.policies[rule["_policy"]] for rule in backup_rules]
+    policies += [state.snapshot_policies[rule["_policy"]] for rule in snapshot_rules]
+    rules = [reference(rule) for rule in (*backup_rules, *snapshot_rules)]
+    return {**shown, "rules": rules, "policies": [reference(policy) for policy in policies]}
 
 
 def policy_row(state: State, policy: Row, *, is_extended: bool = False) -> Row:
@@ -33,6 +36,7 @@ def policy_row(state: State, policy: Row, *, is_extended: bool = False) -> Row:
         "vmCount": len(members),
         "averageBackupSize": _average_size(members),
         "backupDestinations": [reference(state.destinations[guid]) for guid in guids],
+        "ruleBackupDestinations": [item for rule in rules for item in rule.get("ruleBackupDestinations", [])] or None,
         "rules": [rule_answer(state, rule) for rule in rules] if _shows_rules(state, is_extended) else None,
     }
 
@@ -45,7 +49,7 @@ def policy_answer(state: State, policy: Row) -> Row:
     members = members_of(state, policy)
     return {
         **policy,
-        "vms": [without(vm, *VM_DETAILS) for vm in members],
+        "vms": machines.vm_rows(state, members),
         "rules": [rule_answer(state, rule) for rule in rules_of(state, policy)],
         "averageBackupSize": _average_size(members),
     }
@@ -68,6 +72,9 @@ def rule_answer(state: State, rule: Row) -> Row:
     return {
         **shown,
         "markedForDeletion": rule.get("markedForDeletion", False),
+        "daysToKeepRetentionLock": max(
+            (i["daysToKeepRetentionLock"] for i in rule["ruleBackupDestinations"]), default=0
+        ),
         "schedulesCount": len(rule["_schedules"]),
         "vmCount": len(members_of(state, policy)),
         "backupCount": backups,

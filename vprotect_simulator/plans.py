@@ -6,21 +6,23 @@ shows is looked up, so that the two cannot disagree (duty 12).
 
 from __future__ import annotations
 
-from vprotect_simulator import engine
+from vprotect_simulator import engine, snapshots
+from vprotect_simulator.auto_assignment import assignment_changes
 from vprotect_simulator.engine import Refused
 from vprotect_simulator.firing import DAY_MS, next_firing
 from vprotect_simulator.names import Row, new_guid, reference, referred_guid
 from vprotect_simulator.plan_bodies import (
-    found,
     read_members,
     read_policy,
     read_rule,
     read_schedule,
     read_schedule_rules,
 )
+from vprotect_simulator.reading import found
 from vprotect_simulator.state import State
 
 GOOD = {"SUCCESS", "PARTIAL_SUCCESS"}
+SNAPSHOT_TYPES = {"SNAPSHOT", "VM_SNAPSHOT"}
 
 
 # ── Who belongs to whom ──────────────────────────────────────────────────────
@@ -73,12 +75,13 @@ def backups_of(state: State, rule: Row) -> list[Row]:
 
 def save_schedule(state: State, body: Row, old: Row | None = None, project_uuid: str = "") -> Row:
     """Its `rules` are all the rules that it is in afterwards; none sent, none kept (20, trap 16)."""
-    row = {**_identity(old), **read_schedule(body)}
-    rules = read_schedule_rules(body, state)
-    _check_name(state, state.schedules, row, "Schedule")
+    row = {**identity(old), **read_schedule(body)}
+    pool = state.rules if row["type"]["name"] not in SNAPSHOT_TYPES else state.snapshot_rules
+    rules = read_schedule_rules(body, pool)
+    check_name(state, state.schedules, row, "Schedule")
     if len({rule["_policy"] for rule in rules}) < len(rules):
         raise Refused(400, "A schedule can be in only one rule of a policy")
-    if rules and row["type"]["name"] != "VM_BACKUP":
+    if rules and row["type"]["name"] not in {"VM_BACKUP", *SNAPSHOT_TYPES}:
         raise Refused(400, "The type of the schedule does not match the policy")
     if old:
         row["lastRun"] = old.get("lastRun")
@@ -92,7 +95,7 @@ def save_schedule(state: State, body: Row, old: Row | None = None, project_uuid:
 
 def _put_into_rules(state: State, schedule: Row, wanted: list[Row]) -> None:
     guid = schedule["guid"]
-    for rule in state.rules.values():
+    for rule in (*state.rules.values(), *state.snapshot_rules.values()):
         if rule in wanted and guid not in rule["_schedules"]:
             rule["_schedules"].append(guid)
         elif rule not in wanted and guid in rule["_schedules"]:
@@ -101,7 +104,8 @@ def _put_into_rules(state: State, schedule: Row, wanted: list[Row]) -> None:
 
 def delete_schedule(state: State, schedule: Row) -> None:
     """What happens to one that is in use is not known (22, unknown 14): a setting decides."""
-    if rules_with(state, schedule) and state.settings.schedule_in_use == "refuse":
+    is_in_use = bool(rules_with(state, schedule) or snapshots.rules_with(state, schedule))
+    if is_in_use and state.settings.schedule_in_use == "refuse":
         raise Refused(409, "Schedule is in use")
     _put_into_rules(state, schedule, [])
     _forget_firing(state, schedule)
@@ -126,16 +130,26 @@ def _forget_firing(state: State, schedule: Row) -> None:
 
 def save_policy(state: State, body: Row, old: Row | None = None, project_uuid: str = "") -> Row:
     """Current servers take the rules with the policy, classic ones ignore them there (20, traps 16 and 18)."""
-    row = {**_identity(old), **read_policy(body, state.dialect)}
+    row = {**identity(old), **read_policy(body, state)}
     members = read_members(body, state)
-    _check_name(state, state.policies, row, "VM backup policy")
+    check_name(state, state.policies, row, "VM backup policy")
     rules = _read_rules_of_policy(state, body, row) if state.dialect == "current" else None
     _keep_owner(state, row, old, project_uuid)
     state.policies[row["guid"]] = row
     if rules is not None:
         _replace_rules(state, row, rules)
     assign(state, row, members)
+    if body.get("executeAutoAssignmentAfterSavingPolicy") is True:
+        auto_assign(state, row)
     return row
+
+
+def auto_assign(state: State, policy: Row) -> None:
+    """What the preview told, done."""
+    for change in assignment_changes(state, policy, members_of(state, policy)):
+        vm = state.vms[change["protectedEntity"]["guid"]]
+        vm["vmBackupPolicy"] = reference(policy) if change["changeType"]["name"] == "ASSIGN" else None
+    note_plans(state)
 
 
 def _read_rules_of_policy(state: State, body: Row, policy: Row) -> list[Row]:
@@ -146,7 +160,7 @@ def _read_rules_of_policy(state: State, body: Row, policy: Row) -> list[Row]:
     rules = []
     for item in given:
         old = found(own, item) if referred_guid(item) else None
-        rules.append({**_identity(old), **read_rule(item, state, state.dialect, policy["guid"])})
+        rules.append({**identity(old), **read_rule(item, state, state.dialect, policy["guid"])})
     _check_one_rule_each(rules)
     return rules
 
@@ -190,7 +204,7 @@ def delete_policy(state: State, policy: Row) -> None:
 
 def save_rule(state: State, body: Row, old: Row | None = None) -> Row:
     policy = found(state.policies, body.get("policy"))
-    row = {**_identity(old), **read_rule(body, state, state.dialect, policy["guid"])}
+    row = {**identity(old), **read_rule(body, state, state.dialect, policy["guid"])}
     _check_one_rule_each([row, *(rule for rule in rules_of(state, policy) if rule["guid"] != row["guid"])])
     state.rules[row["guid"]] = row
     note_plans(state)
@@ -220,11 +234,11 @@ def remove_rule(state: State, rule: Row) -> None:
 # ── What all have in common ──────────────────────────────────────────────────
 
 
-def _identity(old: Row | None) -> Row:
+def identity(old: Row | None) -> Row:
     return {"guid": old["guid"] if old else new_guid()}
 
 
-def _check_name(state: State, rows: dict[str, Row], row: Row, kind: str) -> None:
+def check_name(state: State, rows: dict[str, Row], row: Row, kind: str) -> None:
     """Names are unique over all tenants (20, trap 15); with which status is not known (22, unknown 5)."""
     if any(other["name"] == row["name"] and other["guid"] != row["guid"] for other in rows.values()):
         raise Refused(int(state.settings.name_clash_status), f"{kind} with given name already exists")
@@ -235,6 +249,8 @@ def _keep_owner(state: State, row: Row, old: Row | None, project_uuid: str) -> N
     if old and row["tenantId"] is None and state.settings.tenant_not_sent == "keep":
         row["tenantId"] = old["tenantId"]
     row["_project_uuid"] = project_uuid or (old or {}).get("_project_uuid", "")
+    if project_uuid and not old and state.settings.prefixes_names:
+        row["name"] = f"uuid_{project_uuid}_{row['name']}"
 
 
 def note_plans(state: State) -> None:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from vprotect_simulator import engine
-from vprotect_simulator.backups import BYTES_PER_SECOND, GOOD, LONGEST, SHORTEST
-from vprotect_simulator.engine import Refused, life
-from vprotect_simulator.names import Row, enum, guid_of, new_guid, reference, referred_guid
+from vprotect_simulator import engine, machines, reading
+from vprotect_simulator.backups import BYTES_PER_SECOND, LONGEST, SHORTEST, requester
+from vprotect_simulator.engine import life
+from vprotect_simulator.names import Row, enum, new_guid, reference, referred_guid
+from vprotect_simulator.reading import found
+from vprotect_simulator.restore_targets import (
+    check_place,
+    data_center,
+    disk_format,
+    project_name_of,
+    target_of,
+    usable_backup,
+)
 from vprotect_simulator.state import State
 
 NO_ROOM = "Import failed: not enough space on the target storage of hv-02.internal"
@@ -17,32 +26,48 @@ INVENTORY_SECONDS = 20
 NEXT_TASK = {"RESTORE_AND_IMPORT": "import"}
 
 
-def request_restore(state: State, body: Row) -> Row:
-    """Makes a RESTORE task and its restore job (duty 25). Raises `Refused` for what cannot be."""
-    backup = _usable_backup(state, body)
-    target = _target(state, body, backup)
-    _check_place(state, body, target)
+def request_restore(state: State, body: Row, project_uuid: str = "") -> Row:
+    """Makes a RESTORE task and its restore job (duty 25). Raises `Refused` for what cannot be.
+
+    `project_uuid`: for which project the call acts, on current servers.
+    """
+    backup = usable_backup(state, body)
+    target = target_of(state, body, backup)
+    project_name = project_name_of(state, body, backup, project_uuid)
+    check_place(state, body, target, project_name)
     vm = original(state, backup)
+    name = body.get("restoredPeName") or vm["name"]
+    new = {"guid": new_guid(), "name": name, "type": enum("VM")}
     job = add_job(
         state,
         "RESTORE_AND_IMPORT",
         backup,
-        restoredPeName=body.get("restoredPeName") or vm["name"],
+        restoredPeName=name,
         restoreClusterId=body.get("restoreClusterId"),
         restoreStorageId=body.get("restoreStorageId"),
-        restoreProjectName=_project_name(body),
-        dataCenterName=_data_center(body),
+        restoreProjectName=project_name or None,
+        dataCenterName=data_center(body),
+        restoredDiskAllocationFormat=disk_format(body),
+        baseImage=body.get("baseImage"),
+        tenantId=body.get("tenantId"),
+        dstProtectedEntity=new,
         _target=target["guid"],
+        _overwrites=reading.flag(body, "overwrite"),
+        _powers_on=body.get("powerOnAfterRestore"),
+        _flavor=body.get("restoreVmFlavor"),
     )
-    return queue_task(state, "RESTORE", vm, backup, state.clock.now_ms(), job)
+    task = queue_task(state, "RESTORE", vm, backup, state.clock.now_ms(), job)
+    # The vendor's first plugin names the machine as well, and reads it again from the answer.
+    named = state.vms.get(referred_guid(body.get("dstProtectedEntity")))
+    task["dstProtectedEntity"] = reference(named, "VM") if named else new
+    return task
 
 
 def request_restore_to_node(state: State, body: Row) -> Row:
     """Makes the one RESTORE task that writes a backup's files to a directory of a node (6.5); no import follows."""
-    backup = _usable_backup(state, body)
-    if not referred_guid(body.get("node")):
-        raise Refused(400, "node is required")
-    job = add_job(state, "RESTORE", backup, restorePath=body.get("restorePath"), node=body["node"])
+    backup = usable_backup(state, body)
+    node = found(state.nodes, body.get("node"))
+    job = add_job(state, "RESTORE", backup, restorePath=reading.text(body, "restorePath"), node=reference(node))
     return queue_task(state, "RESTORE", original(state, backup), backup, state.clock.now_ms(), job)
 
 
@@ -53,6 +78,7 @@ def add_job(state: State, restore_type: str, backup: Row, **members: Any) -> Row
         "status": enum("QUEUED"),
         "restoreTime": state.clock.now_ms(),
         "backup": {"guid": backup["guid"], "snapshotTime": backup["snapshotTime"], "size": backup["size"]},
+        "backupType": backup["type"],
         "protectedEntity": reference(original(state, backup), "VM"),
         "taskTimeStats": {},
         **members,
@@ -70,8 +96,9 @@ def queue_task(state: State, kind: str, vm: Row, backup: Row, at: int, job: Row)
         at,
         priority=50,
         restoreType=job["restoreType"],
-        originEntity={"guid": "svc-account", "name": "portal-svc", "type": enum("USER")},
+        originEntity=requester(state),
         dstProtectedEntity=job.get("dstProtectedEntity"),
+        powerOnAfterRestore=job.get("_powers_on"),
         _job=job["guid"],
         **_target_member(state, job),
     )
@@ -83,62 +110,6 @@ def _target_member(state: State, job: Row) -> Row:
     target = state.targets[job["_target"]]
     member = "hypervisorManager" if target["_is_manager"] else "hypervisor"
     return {member: {"guid": target["guid"], "name": target["name"]}}
-
-
-# ── What may be restored, and where ──────────────────────────────────────────
-
-
-def _usable_backup(state: State, body: Row) -> Row:
-    guid = referred_guid(body.get("backup")) or referred_guid((body.get("backupLocation") or {}).get("backup"))
-    backup = state.backups.get(guid)
-    if backup is None:
-        raise Refused(404, "Backup with given GUID does not exist")
-    is_there = any(location["status"]["name"] == "PRESENT" for location in backup["backupLocations"])
-    if backup["status"]["name"] not in GOOD or not is_there:
-        raise Refused(400, "Backup cannot be restored in its present state")
-    return backup
-
-
-def _target(state: State, body: Row, backup: Row) -> Row:
-    given = [referred_guid(body.get(member)) for member in ("hypervisor", "hypervisorManager")]
-    named = [guid for guid in given if guid]
-    if len(named) != 1:
-        raise Refused(400, "Exactly one of hypervisor and hypervisorManager is required")
-    target = state.targets.get(named[0])
-    if target is None or target["_is_manager"] != bool(given[1]):
-        raise Refused(404, "Target with given GUID does not exist")
-    if target not in allowed_targets(state, backup):
-        raise Refused(400, "This backup cannot be restored there")
-    return target
-
-
-def allowed_targets(state: State, backup: Row) -> list[Row]:
-    """Where a machine of this platform can be made again (`backup-to-be-restored`)."""
-    return [target for target in state.targets.values() if target["type"]["name"] == backup.get("_platform")]
-
-
-def _check_place(state: State, body: Row, target: Row) -> None:
-    """Cluster and storage are named by the platform's `uuid`, not by GUID (20, trap 6)."""
-    for member, rows in (("restoreClusterId", state.clusters), ("restoreStorageId", state.storages)):
-        wanted = body.get(member)
-        if wanted is not None and not any(
-            row["uuid"] == wanted and row["_target"] == target["guid"] for row in rows.values()
-        ):
-            raise Refused(400, f"{member} is unknown")
-    if target["type"]["name"] == "OPENSTACK" and not _project_name(body):
-        raise Refused(400, "restoreProject is required")
-    if target["type"]["name"] == "VCENTER" and not _data_center(body):
-        raise Refused(400, "dataCenter is required")
-
-
-def _project_name(body: Row) -> str:
-    project = body.get("restoreProject")
-    return project.get("name", "") if isinstance(project, dict) else project or ""
-
-
-def _data_center(body: Row) -> str | None:
-    data_center = body.get("dataCenter")
-    return data_center.get("name") if isinstance(data_center, dict) else None
 
 
 def original(state: State, backup: Row) -> Row:
@@ -194,13 +165,6 @@ class Restore(_RestoreTask):
 class Import(_RestoreTask):
     _queued, _worked, _usual_failure = "queuedImportTime", "importTime", NO_ROOM
 
-    def start(self, state: State, task: Row, at: int) -> None:
-        """From now on the new machine has a GUID; the inventory shows it only after its next sync."""
-        super().start(state, task, at)
-        job = _job_of(state, task)
-        job["dstProtectedEntity"] = {"guid": new_guid(), "name": job["restoredPeName"], "type": enum("VM")}
-        task["dstProtectedEntity"] = job["dstProtectedEntity"]
-
     def finish(self, state: State, task: Row, at: int) -> str:
         job = _job_of(state, task)
         job["taskTimeStats"][self._worked] = at - task["startTime"]
@@ -223,27 +187,52 @@ def _import(state: State, made: Row, at: int) -> None:
 
 
 def _appear(state: State, made: Row, at: int) -> None:
-    """A simulated inventory sync finds the new machine."""
+    """A simulated inventory sync finds the new machine, which has no policy yet."""
     job = state.restore_jobs[made["job"]]
     target = state.targets[job["_target"]]
-    original = state.vms.get(job["protectedEntity"]["guid"], {})
+    old = state.vms.get(job["protectedEntity"]["guid"], {})
     project = next((p for p in state.projects.values() if p["name"] == job.get("restoreProjectName")), None)
+    if job["_overwrites"]:
+        _replace(state, job["restoredPeName"], target, project)
+    same = ("type", "hvmType", "hvType", "hvCluster", "supportsQuiesceSnapshot", "vmExportImportMode", "_disk_bytes")
     new: dict[str, Any] = {
-        **{name: original[name] for name in ("type", "hvmType", "hvType", "_disk_bytes") if name in original},
+        **{name: old[name] for name in same if name in old},
         "guid": job["dstProtectedEntity"]["guid"],
         "name": job["restoredPeName"],
         "uuid": new_guid(),
         "present": True,
-        "hvManager": {"guid": target["guid"], "name": target["name"]} if target["_is_manager"] else None,
-        "hypervisor": {"guid": guid_of("host/new"), "name": "compute-01"},
+        "hvManager": reference(target) if target["_is_manager"] else None,
+        "hypervisor": reference(_host(state, target)),
         "project": project and reference(project),
-        "tenantId": project["uuid"] if project and original.get("tenantId") else None,
+        "vmFlavor": job["_flavor"] and reference(state.flavors[referred_guid(job["_flavor"])]),
+        "tenantId": project["uuid"] if project and old.get("tenantId") else None,
         "lastSuccessfulBackupSize": 0,
         "restorable": False,
         "warningsPresent": False,
+        "tags": [],
         "_tenant_values": [project["uuid"]] if project else [],
     }
+    new.setdefault("type", enum("VM"))
+    new.setdefault("hvmType" if target["_is_manager"] else "hvType", target["type"])
+    new.setdefault("_disk_bytes", job["backup"]["size"])
     state.vms[new["guid"]] = new
+    machines.add_disks(state, new)
+
+
+def _host(state: State, target: Row) -> Row:
+    """Stand-alone it is the host; a manager puts it on its first one."""
+    hosts = [row for row in state.targets.values() if (row.get("hvManager") or {}).get("guid") == target["guid"]]
+    return hosts[0] if hosts else target
+
+
+def _replace(state: State, name: str, target: Row, project: Row | None) -> None:
+    """On OpenStack every machine of that name in the project goes (20, trap 27)."""
+    for vm in state.vms.values():
+        is_there = referred_guid(vm.get("hvManager") or vm.get("hypervisor")) == target["guid"]
+        is_in_project = project is None or referred_guid(vm.get("project")) == project["guid"]
+        if vm["name"] == name and vm["present"] and is_there and is_in_project:
+            vm.update(present=False, hypervisor=None)
+            vm.pop("backupUpToDate", None)
 
 
 engine.PROMISES |= {"import": _import, "appear": _appear}

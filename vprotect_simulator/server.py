@@ -19,14 +19,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from vprotect_simulator import landscape
-from vprotect_simulator.api import Account, Api
+from vprotect_simulator.api import DIALECTS, Api
 from vprotect_simulator.calls import Call, Reply
 from vprotect_simulator.certificates import server_context
 from vprotect_simulator.control import Control
 from vprotect_simulator.control_calls import answer_control
+from vprotect_simulator.cors import Cors
 from vprotect_simulator.faults import Fault
 from vprotect_simulator.names import Row
+from vprotect_simulator.seed import Seed, lay_out
 from vprotect_simulator.state import State
 
 MOST_BYTES = 1_048_576
@@ -38,7 +39,8 @@ class SimulatorServer:
     """Starts and stops the simulator; `control` is the way in for tests.
 
     The CA and, with `state_file`, what it remembers are kept in files, so that a second start goes on where the
-    first ended. Port 0 = any free one. `tls` False speaks plain HTTP.
+    first ended. Port 0 = any free one. `tls` False speaks plain HTTP. `token`: for who logs in with one. `seed`: what
+    there is at first, instead of a landscape. `cors_origins`: pages of which servers may call from a browser.
     """
 
     def __init__(
@@ -55,12 +57,19 @@ class SimulatorServer:
         state_file: Path | None = None,
         dialect: str = "classic",
         tls: bool = True,
+        token: str = "",
+        seed: Seed | None = None,
+        cors_origins: tuple[str, ...] = (),
     ) -> None:
+        if dialect not in DIALECTS:
+            raise ValueError(f"the dialect is {dialect!r}, but must be one of {', '.join(DIALECTS)}")
         self._lock = threading.RLock()
         self._state_file = state_file
-        self.state = _first_state(state_file, landscape_name, speed, dialect)
-        self.control = Control(self.state, self._lock)
-        self.api = Api(self.state, Account(login, password), dialect)
+        self.state = _first_state(state_file, seed or landscape_name, speed, dialect)
+        self.state.login = login
+        self.control = Control(self.state, self._lock, seed or landscape_name)
+        self.api = Api(self.state, password, token)
+        self.cors = Cors(cors_origins, tls=tls)
         self._is_changed = True
         self._stopping = threading.Event()
         self._http = _Listener((host, port), self)
@@ -88,6 +97,8 @@ class SimulatorServer:
     def answer(self, call: Call) -> Reply:
         with self._lock:
             reply = self.api.answer(call)
+            if cookie := reply.headers.get("Set-Cookie"):
+                reply.headers["Set-Cookie"] = self.cors.cookie(cookie)
             self._is_changed = True
             if call.method != "GET":
                 self._save()
@@ -111,13 +122,13 @@ class SimulatorServer:
                 self._is_changed = False
 
 
-def _first_state(state_file: Path | None, landscape_name: str, speed: float, dialect: str) -> State:
+def _first_state(state_file: Path | None, first: str | Seed, speed: float, dialect: str) -> State:
     if state_file and state_file.exists():
         state = State.load(state_file)
     else:
         state = State(dialect=dialect)
         state.settings.change({"speed": speed})
-        landscape.build(landscape_name, state)
+        lay_out(first, state)
     state.settings.change({"speed": speed})
     state.dialect = dialect
     return state
@@ -154,7 +165,9 @@ class _Handler(BaseHTTPRequestHandler):
         body, problem = self._read_body()
         cookies = {name: morsel.value for name, morsel in SimpleCookie(self.headers.get("Cookie", "")).items()}
         query = parse_qs(address.query, keep_blank_values=True)
-        if problem:
+        if self.command == "OPTIONS":
+            self._send(Reply(204, headers=self.server.simulator.cors.preflight(self.headers)))
+        elif problem:
             self._send(Reply(400, {"message": problem}))
         elif address.path.startswith("/api/"):
             path = address.path.removeprefix("/api")
@@ -165,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(Reply(404, {"message": "Not found"}))
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _handle
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _handle
 
     def _range_start(self) -> int:
         """Of the one kind of range that a broken transfer is taken up with: from a byte to the end."""
@@ -285,6 +298,7 @@ class _Handler(BaseHTTPRequestHandler):
     # ── Bytes ────────────────────────────────────────────────────────────────
 
     def _send(self, reply: Reply) -> None:
+        reply.headers = {**reply.headers, **self.server.simulator.cors.headers(self.headers)}
         for piece in _rendered(reply, skew_ms=self.server.simulator.state.clock.offset_ms):
             self._write(piece)
             if self.close_connection:

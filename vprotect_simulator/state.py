@@ -20,6 +20,7 @@ class Settings:
     `name_clash_status`: of a name that is taken (unknown 5). `put_answer`: details or nothing (unknown 17).
     `tenant_not_sent`: what a PUT without tenantId does to it, clear or keep (unknown 6). `schedule_in_use`: refuse
     or unassign one that is deleted (unknown 14). `hour_reading`: times of day within the day, negative or over it.
+    `prefixes_names`: what is made for a project is called `uuid_<project>_…` (20, trap 14).
     `unmount_time` of current servers: absent, absolute (5.0, 5.1) or duration; `unmount_period` where none is given.
     `unmounted_mounts`: keep or remove. `download_ranges`: a transfer can be taken up in its middle.
     """
@@ -41,6 +42,7 @@ class Settings:
     tenant_not_sent: str = "clear"
     schedule_in_use: str = "refuse"
     hour_reading: str = "day"
+    prefixes_names: bool = False
     has_restore_jobs: bool = True
     unmount_time: str = "duration"
     unmount_period: float = 24 * 3600
@@ -90,14 +92,15 @@ class Clock:
 
 @dataclass
 class State:
-    """Rows by GUID. `targets` are hypervisors and their managers.
+    """Rows by GUID. `targets` are hypervisors and their managers, `letters` the reports that were sent by e-mail.
 
-    `dialect`: classic or current, set at the start.
+    `dialect`: classic or current; `login`: who may log in. Both are set at the start.
     `promises`: what the engine will do later, each with its moment `at`.
     """
 
     settings: Settings = field(default_factory=Settings)
     dialect: str = "classic"
+    login: str = "portal-svc"
     clock: Clock = field(default_factory=Clock)
     vms: dict[str, Row] = field(default_factory=dict)
     projects: dict[str, Row] = field(default_factory=dict)
@@ -109,6 +112,15 @@ class State:
     targets: dict[str, Row] = field(default_factory=dict)
     clusters: dict[str, Row] = field(default_factory=dict)
     storages: dict[str, Row] = field(default_factory=dict)
+    networks: dict[str, Row] = field(default_factory=dict)
+    flavors: dict[str, Row] = field(default_factory=dict)
+    disks: dict[str, Row] = field(default_factory=dict)
+    snapshots: dict[str, Row] = field(default_factory=dict)
+    snapshot_policies: dict[str, Row] = field(default_factory=dict)
+    snapshot_rules: dict[str, Row] = field(default_factory=dict)
+    mailing_lists: dict[str, Row] = field(default_factory=dict)
+    credentials: dict[str, Row] = field(default_factory=dict)
+    letters: list[Row] = field(default_factory=list)
     tasks: dict[str, Row] = field(default_factory=dict)
     backups: dict[str, Row] = field(default_factory=dict)
     restore_jobs: dict[str, Row] = field(default_factory=dict)
@@ -118,6 +130,8 @@ class State:
     promises: list[Row] = field(default_factory=list)
     sessions: dict[str, int] = field(default_factory=dict)
     refused_logins: int = 0
+    last_login: int = 0
+    last_refused_login: int = 0
     slot_free_at: int = 0
     made_tasks: list[Row] = field(default_factory=list)
 

@@ -6,16 +6,22 @@ import http.client
 import json
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
+from vprotect_simulator import engine, landscape
+from vprotect_simulator.api import Api
+from vprotect_simulator.calls import Call, Reply
 from vprotect_simulator.names import guid_of
 from vprotect_simulator.server import SimulatorServer
+from vprotect_simulator.state import State
 
 PASSWORD = "a password for tests"
+WEDNESDAY_NOON = 1_774_440_000_000
 PRIMARY = guid_of("destination/primary-fs")
 WEB, DB, GONE, NEW = (guid_of(f"vm/{name}") for name in ("web-01", "db-01", "gone-01", "new-01"))
 
@@ -85,3 +91,83 @@ def client(simulator: SimulatorServer) -> PlainClient:
     client = PlainClient(simulator)
     client.log_in()
     return client
+
+
+class DirectClient:
+    """Asks without a network, for what is not about one; logs in again when the clock was moved past a session.
+
+    It is a Wednesday in March: which of the last backups are full depends on the day of the week.
+    """
+
+    def __init__(self, dialect: str = "classic", landscape_name: str = "small") -> None:
+        self.state = State(dialect=dialect)
+        self.state.clock.offset_ms = WEDNESDAY_NOON - self.state.clock.now_ms()
+        landscape.build(landscape_name, self.state)
+        self.api = Api(self.state, PASSWORD, token="a token for tests")
+        self.cookie = ""
+
+    def log_in(self) -> Reply:
+        body = {"login": "portal-svc", "password": PASSWORD}
+        reply = self.api.answer(Call("POST", "/session/login", body=body))
+        self.cookie = reply.headers["Set-Cookie"].partition("=")[2].partition(";")[0]
+        return reply
+
+    def call(self, method: str, address: str, body: Any = None) -> Reply:
+        """`address`: path below /api, with its query. What is answered went through JSON."""
+        url = urlsplit(address)
+        query = parse_qs(url.query, keep_blank_values=True)
+        call = Call(method, url.path, query, body, {"JSESSIONID": self.cookie})
+        reply = self.api.answer(call)
+        if reply.status == 401 and not url.path.startswith("/session"):
+            self.log_in()
+            reply = self.api.answer(replace(call, cookies={"JSESSIONID": self.cookie}))
+        reply.data = json.loads(json.dumps(reply.data))
+        return reply
+
+    def get(self, address: str) -> Any:
+        reply = self.call("GET", address)
+        assert reply.status == 200, reply.data
+        return reply.data
+
+    def post(self, address: str, body: Any, status: int = 201) -> Any:
+        reply = self.call("POST", address, body)
+        assert reply.status == status, reply.data
+        return reply.data
+
+    def put(self, address: str, body: Any) -> Any:
+        reply = self.call("PUT", address, body)
+        assert reply.status == 200, reply.data
+        return reply.data
+
+    def delete(self, address: str) -> None:
+        assert self.call("DELETE", address).status == 204
+
+    def advance(self, seconds: float) -> None:
+        engine.catch_up(self.state)
+        self.state.clock.offset_ms += int(seconds * 1000)
+
+    def export(self, vm: str, **members: Any) -> Any:
+        """In the words of the dialect."""
+        place = {"backupDestination": {"guid": PRIMARY}}
+        if self.state.dialect == "current":
+            place = {"rules": [{"guid": guid_of("rule/daily")}]}
+        wish = {"protectedEntities": [{"guid": vm}], "backupType": {"name": "FULL"}, **place}
+        return self.post("/tasks/export", {**wish, **members})[0]
+
+    def newest_backup(self, vm: str) -> Any:
+        return max(self.get(f"/backups?protected-entity={vm}&status=SUCCESS"), key=lambda row: row["snapshotTime"])
+
+
+@pytest.fixture(params=["classic", "current"])
+def direct(request: pytest.FixtureRequest) -> DirectClient:
+    return DirectClient(request.param)
+
+
+@pytest.fixture
+def classic() -> DirectClient:
+    return DirectClient("classic")
+
+
+@pytest.fixture
+def current() -> DirectClient:
+    return DirectClient("current")

@@ -151,7 +151,8 @@ def test_the_current_dialect_wants_rules(tmp_path):
     client = PlainClient(server)
     client.log_in("secret")
     assert client.export(WEB).status == 400
-    assert client.export(WEB, rules=[{"guid": "rule"}]).status == 201
+    assert client.export(WEB, rules=[{"guid": "unknown"}]).status == 404
+    assert client.export(WEB, rules=[{"guid": guid_of("rule/daily")}]).status == 201
     assert len(client.get("/virtual-machines", **{"project-uuid": AURORA})) == 4
     server.stop()
 

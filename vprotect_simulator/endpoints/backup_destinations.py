@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from vprotect_simulator import backups
-from vprotect_simulator.calls import Call, Reply, Route, found, listed
+from vprotect_simulator.calls import Call, Reply, Route, listed
 from vprotect_simulator.engine import Refused
 from vprotect_simulator.names import to_wire
+from vprotect_simulator.reading import found
 from vprotect_simulator.state import State
 
 
@@ -18,7 +19,7 @@ def usable_destinations(state: State, call: Call) -> Reply:
     if not isinstance(call.body, list):
         raise Refused(400, "An array of virtual machines is expected")
     vms = [found(state.vms, item) for item in call.body]
-    rows = [d for d in state.destinations.values() if all(backups.is_usable(d, vm) for vm in vms)]
+    rows = [d for d in state.destinations.values() if all(backups.is_usable(state, d, vm) for vm in vms)]
     return Reply(200, to_wire(rows))
 
 

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from vprotect_simulator import mounts
-from vprotect_simulator.calls import Call, Filters, Reply, Route, filtered, found, listed
+from vprotect_simulator.calls import Call, Filters, Reply, Route, filtered, listed
 from vprotect_simulator.endpoints.tasks import shown
 from vprotect_simulator.engine import Refused
 from vprotect_simulator.file_tree import DIRECTORY, REGULAR, File, file_systems, find
 from vprotect_simulator.names import Row, enum, to_wire
+from vprotect_simulator.reading import found
 from vprotect_simulator.state import State
 
 OF_MOUNT: Filters = {"mounted-backup": lambda _state, row: [row["_mount"]]}

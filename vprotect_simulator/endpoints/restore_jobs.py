@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from vprotect_simulator.calls import Call, Filters, Reply, Route, filtered, found, guid_in, listed
+from vprotect_simulator.calls import Call, Filters, Reply, Route, filtered, guid_in, listed, within
 from vprotect_simulator.engine import Refused
-from vprotect_simulator.names import to_wire
+from vprotect_simulator.names import Row, to_wire
+from vprotect_simulator.reading import found
 from vprotect_simulator.state import State
 
 FILTERS: Filters = {"protected-entity": guid_in("protectedEntity")}
@@ -13,7 +14,12 @@ FILTERS: Filters = {"protected-entity": guid_in("protectedEntity")}
 def list_restore_jobs(state: State, call: Call) -> Reply:
     if not state.settings.has_restore_jobs:
         raise Refused(404, "Not found")
-    return listed(state, call, filtered(state, call, state.restore_jobs.values(), FILTERS))
+    rows = within(state, call, state.restore_jobs.values(), _moment)
+    return listed(state, call, filtered(state, call, rows, FILTERS))
+
+
+def _moment(job: Row) -> int | None:
+    return int(job["restoreTime"])
 
 
 def get_restore_job(state: State, call: Call, guid: str) -> Reply:

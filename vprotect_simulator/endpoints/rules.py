@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from vprotect_simulator import plans
-from vprotect_simulator.calls import Call, Filters, Reply, Route, filtered, found, listed
+from vprotect_simulator.calls import Call, Filters, Reply, Route, filtered, listed
 from vprotect_simulator.endpoints.policies import replaced
 from vprotect_simulator.names import Row, to_wire
 from vprotect_simulator.plan_answers import rule_answer
+from vprotect_simulator.reading import found
 from vprotect_simulator.state import State
 
 # The vendor's old plugin says `rule` and gets all (20, trap 29).
@@ -19,7 +20,11 @@ def list_rules(state: State, call: Call) -> Reply:
 
 
 def get_rule(state: State, call: Call, guid: str) -> Reply:
-    return _answer(state, 200, found(state.rules, guid))
+    """Destinations that are switched off are only shown on demand (API reference, 12.1)."""
+    shown = rule_answer(state, found(state.rules, guid))
+    if "ruleBackupDestinations" in shown and call.first("only-active-destinations") != "false":
+        shown["ruleBackupDestinations"] = [item for item in shown["ruleBackupDestinations"] if item["active"]]
+    return Reply(200, to_wire(shown))
 
 
 def create_rule(state: State, call: Call) -> Reply:

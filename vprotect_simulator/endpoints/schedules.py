@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vprotect_simulator import plans
-from vprotect_simulator.calls import Call, Filters, Reply, Route, filtered, found, listed, name_in
+from vprotect_simulator.calls import Call, Filters, Reply, Route, filtered, listed, name_in
 from vprotect_simulator.endpoints.policies import of_owner, replaced
 from vprotect_simulator.names import Row, to_wire
 from vprotect_simulator.plan_answers import schedule_answer
+from vprotect_simulator.reading import found
 from vprotect_simulator.state import State
 
 
