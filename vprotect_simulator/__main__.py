@@ -23,7 +23,7 @@ def main() -> int:
             print("The service account needs a password: set SIMULATOR_PASSWORD or --password-file.", file=sys.stderr)
             return 2
         simulator = _simulator(options, password)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         print(f"The simulator cannot start: {error}", file=sys.stderr)
         return 1
     stop = threading.Event()

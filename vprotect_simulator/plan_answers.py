@@ -36,9 +36,15 @@ def policy_row(state: State, policy: Row, *, is_extended: bool = False) -> Row:
         "vmCount": len(members),
         "averageBackupSize": _average_size(members),
         "backupDestinations": [reference(state.destinations[guid]) for guid in guids],
-        "ruleBackupDestinations": [item for rule in rules for item in rule.get("ruleBackupDestinations", [])] or None,
+        "ruleBackupDestinations": _flattened(rules) if state.dialect == "current" else None,
         "rules": [rule_answer(state, rule) for rule in rules] if _shows_rules(state, is_extended) else None,
     }
+
+
+def _flattened(rules: list[Row]) -> list[Row]:
+    """The destinations of all its rules, each once."""
+    named = [item["backupDestination"] for rule in rules for item in rule["ruleBackupDestinations"]]
+    return list({destination["guid"]: destination for destination in named}.values())
 
 
 def _shows_rules(state: State, is_extended: bool) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from vprotect_simulator import reading
 from vprotect_simulator.engine import Refused
 from vprotect_simulator.firing import DAY_MS, DAYS, MONTHS, OCCURRENCES
-from vprotect_simulator.names import Row, enum_name, new_guid, reference, referred_guid
+from vprotect_simulator.names import Row, enum, enum_name, new_guid, reference, referred_guid
 from vprotect_simulator.reading import found
 from vprotect_simulator.state import State
 
@@ -48,10 +48,10 @@ def read_schedule(body: Row) -> Row:
     return {**row, "interval": _interval(reading.member(body, "interval"))}
 
 
-def _backup_type(body: Row) -> Row | None:
-    """A schedule of snapshots needs none."""
+def _backup_type(body: Row) -> Row:
+    """To a schedule of snapshots it means nothing."""
     if enum_name(body.get("type")) in {"SNAPSHOT", "VM_SNAPSHOT"} and body.get("backupType") is None:
-        return None
+        return enum("FULL")
     return reading.choice(body, "backupType", ("FULL", "INCREMENTAL", "SYNCHRONIZATION"))
 
 

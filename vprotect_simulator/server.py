@@ -33,6 +33,8 @@ from vprotect_simulator.state import State
 MOST_BYTES = 1_048_576
 SECONDS_BETWEEN_SAVES = 2.0
 IDLE_SECONDS = 60
+# What is sent there has a password or a token in it.
+SECRETS = re.compile(r"/session/login.*|/credential.*|.*/ssh-password/?")
 
 
 class SimulatorServer:
@@ -221,12 +223,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _note(self, call: Call, fault: Fault | None) -> Row:
         """The entry for the ledger; a password is not kept."""
-        is_login = call.path == "/session/login"
         note = {
             "method": call.method,
             "path": call.path,
             "query": call.query,
-            "body": None if is_login else call.body,
+            "body": None if SECRETS.fullmatch(call.path) else call.body,
             "at": self.server.simulator.state.clock.now_ms(),
             "correlation": self.headers.get("X-Correlation-Id"),
             "fault": fault and asdict(fault),

@@ -174,6 +174,11 @@ def test_sizes_are_grouped_and_add_up(group_by: str, names: set[str], direct: Di
         assert sum(grouped.values()) == sum(charged(direct, "backup-size/vm").values())
 
 
+def test_without_a_body_everything_is_meant(direct: DirectClient):
+    assert direct.call("POST", "/chargeback-reporting/backup-size/vm").data
+    assert direct.call("POST", "/dashboard/report-html").status == 200
+
+
 def test_only_what_is_named_is_charged(direct: DirectClient):
     assert set(charged(direct, "backup-size/vm", virtualMachineGuids=[WEB, DB])) == {"web-01", "db_01 übergröße"}
     project = guid_of("project/borealis-clinic")

@@ -94,6 +94,13 @@ def test_the_ledger_has_every_call_and_no_password(simulator: SimulatorServer, c
     assert "password" not in str(calls)
 
 
+def test_the_ledger_has_no_secret(simulator: SimulatorServer, client: PlainClient):
+    client.call("POST", "/api/session/login-with-token", {"token": "geheim"})
+    client.call("PUT", f"/api/virtual-machines/{WEB}/ssh-password", {"value": "geheim"})
+    client.call("POST", "/api/credential", {"name": "root", "password": "geheim"})
+    assert len(simulator.control.ledger()) == 4 and "geheim" not in str(simulator.control.ledger())
+
+
 def test_control_calls_work_over_http(simulator: SimulatorServer, client: PlainClient):
     assert client.call("PATCH", "/control/settings", {"speed": 50}).data["speed"] == 50
     assert client.call("POST", "/control/machines", {"count": 3}).status == 200

@@ -39,6 +39,11 @@ def report_email(state: State, call: Call) -> Reply:
     return Reply(204)
 
 
+def _body(call: Call) -> Row:
+    """Without a body everything is meant."""
+    return {} if call.body is None else call.object()
+
+
 def _scope(state: State, call: Call) -> Scope:
     if call.first("protectedEntityType") not in {"", "VM"}:
         raise Refused(400, "There are reports of VM only")
@@ -53,7 +58,7 @@ def _file(content: bytes, kind: str, name: str) -> Reply:
 
 def _tables(state: State, call: Call) -> list[Table]:
     """Backups, restores and, if the body wishes for them, what is charged for."""
-    scope, body = _scope(state, call), call.object()
+    scope, body = _scope(state, call), _body(call)
     told = figures.report(state, scope)
     tables = [
         _outcomes("Backups", told["backups"], "snapshotTime"),
@@ -93,12 +98,12 @@ def _moment(moment: int | None) -> str:
 
 
 def backup_sizes(state: State, call: Call) -> Reply:
-    return Reply(200, figures.current_sizes(state, scope_of(state, call), _wish(call.object())))
+    return Reply(200, figures.current_sizes(state, scope_of(state, call), _wish(_body(call))))
 
 
 def transfer_sizes(state: State, call: Call) -> Reply:
     """The vendor's pages say `from` and `to` in the query, others in the body."""
-    body = call.object()
+    body = _body(call)
     return Reply(200, figures.transferred_sizes(state, scope_of(state, call, body=body), _wish(body)))
 
 
