@@ -76,7 +76,7 @@ OF_THE_PERSON = {
 OF_OPERATORS = {
     "operator-start": "/",
     "operator-search": "/search/?q=shop",
-    "operator-drift": "/drift/",
+    "operator-drift": "/vprotect_bridge/machine/drift/",
     "operator-tenants": "/tenants/tenant/",
     "operator-tenant": "/tenants/tenant/1/change/",
     "operator-claims": "/tenants/claim/paste/",

@@ -23,16 +23,19 @@ class BrandForm(forms.ModelForm):
         model = Brand
         fields = ("name", "accent", "support_url", "support_email")
 
-    def clean_logo_file(self) -> bytes | None:
+    drawn: bytes | None = None
+
+    def clean_logo_file(self) -> Any:
+        """Stays the upload, of which the audit keeps the name."""
         upload = self.cleaned_data["logo_file"]
-        return logos.drawn_anew(upload) if upload else None
+        self.drawn = logos.drawn_anew(upload) if upload else None
+        return upload
 
     def save(self, commit: bool = True) -> Any:
-        logo = self.cleaned_data["logo_file"]
         if self.cleaned_data["without_logo"]:
             self.instance.logo, self.instance.logo_digest = None, ""
-        elif logo:
-            self.instance.logo, self.instance.logo_digest = logo, logos.digest(logo)
+        elif self.drawn:
+            self.instance.logo, self.instance.logo_digest = self.drawn, logos.digest(self.drawn)
         return super().save(commit)
 
 

@@ -27,7 +27,7 @@ BEFORE_SIGNING_IN = [
 OPERATORS = [
     "/",
     "/search/?q=vm",
-    "/drift/",
+    "/vprotect_bridge/machine/drift/",
     "/tenants/tenant/",
     "/tenants/user/",
     "/tenants/claim/",

@@ -13,12 +13,15 @@ import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
+from bs4 import BeautifulSoup
 from django.contrib.auth.models import Permission
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DatabaseError, connection
 from django.test import Client, override_settings
 from django.utils import timezone
+from PIL import Image
 
-from tenants.models import AuditEntry, Claim, Grant, Invitation, Membership, Tenant, User
+from tenants.models import AuditEntry, Brand, Claim, Grant, Invitation, Membership, Tenant, User
 from tests.conftest import AsRole, OperatorClient, WebClient, is_under_the_policy, machine_of, operation_on, person
 from vprotect_bridge.models import (
     Backup,
@@ -594,3 +597,22 @@ def test_only_operators_with_the_right_come_here(address: str, owner: User, sunf
 def test_its_pages_are_under_the_policy(address: str, operator: Client, sunflower: Tenant):
     machine_of(None)
     assert is_under_the_policy(operator.get(address).content.decode())
+
+
+# ── Brand ────────────────────────────────────────────────────────────────────
+
+
+def test_an_operator_gives_a_tenant_its_brand_and_the_audit_says_so(operator: Client, sunflower: Tenant):
+    address = f"/tenants/tenant/{sunflower.pk}/change/"
+    form = BeautifulSoup(operator.get(address).content, "html.parser").select_one("#tenant_form")
+    assert form and form["enctype"] == "multipart/form-data"
+    fields = {field["name"]: field.get("value", "") for field in form.select("input[name]:not([type=checkbox])")}
+    fields |= {"is_active": "on", "brand-0-name": "Sun Backups", "brand-0-accent": "plum"}
+    picture = io.BytesIO()
+    Image.new("RGB", (90, 30), "#a33").save(picture, "PNG")
+    fields["brand-0-logo_file"] = SimpleUploadedFile("sun.png", picture.getvalue())
+    assert operator.post(address, fields).status_code == 302
+    brand = Brand.across_tenants.get(tenant=sunflower)
+    assert (brand.name, brand.accent, bool(brand.logo)) == ("Sun Backups", "plum", True)
+    changed = AuditEntry.across_tenants.get(tenant=sunflower).detail["changed"]
+    assert changed["brand-0"] == {"name": "Sun Backups", "accent": "plum", "logo_file": "sun.png"}
