@@ -218,7 +218,8 @@ _LIVE_PARTS = ("id", "kind", "origin", "submission", "phase", "outcome", "progre
 def page_of(machines: QuerySet[Machine], page: int, total: int) -> list[Machine]:
     """The rows of a page, each with its open operations as `running`; one statement.
 
-    Counted from the nearer end: the last page costs what the first does.
+    Counted from the nearer end: the last page costs what the first does. Which rows they are is found first, so that
+    what a row shows is asked of them alone and not of all that are skipped.
     """
     first, last = (page - 1) * PAGE_SIZE, min(page * PAGE_SIZE, total)
     live = Func(F("cancel_wanted_at"), function="to_json", template="%(function)s(%(expressions)s IS NOT NULL)")
@@ -227,13 +228,10 @@ def page_of(machines: QuerySet[Machine], page: int, total: int) -> list[Machine]
         .order_by("created_at")
         .values(facts=JSONObject(**{name: name for name in _LIVE_PARTS}, is_cancelling=live))
     )
-    rows: QuerySet[Any] = (
-        with_causes(machines).defer("details", "tags").annotate(open_operations=ArraySubquery(open_ones))
-    )
-    if first <= total - last:
-        found = list(rows[first:last])
-    else:
-        found = list(rows.reverse()[max(total - last, 0) : max(total - first, 0)])[::-1]
+    is_near = first <= total - last
+    shown = machines[first:last] if is_near else machines.reverse()[max(total - last, 0) : max(total - first, 0)]
+    rows: QuerySet[Any] = with_causes(machines.filter(pk__in=shown.values("pk"))).defer("details", "tags")
+    found = list(rows.annotate(open_operations=ArraySubquery(open_ones)))
     for machine in found:
         machine.running = [_operation(facts) for facts in machine.open_operations]
     return found
