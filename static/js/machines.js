@@ -1,5 +1,12 @@
-// The selection of machines, kept while the tab is open: on every page, in every order, under every filter.
+// The list of machines says how long it is, and keeps its selection while the tab is open: on every page,
+// in every order, under every filter.
 (() => {
+  // What somebody asked the list for is said politely; news that come by themselves are not.
+  document.body.addEventListener("htmx:afterSettle", ({ detail }) => {
+    const { words } = detail.elt.id === "machine-list" ? detail.elt.dataset : {};
+    if (words) document.getElementById("machine-count").textContent = words;
+  });
+
   const bar = document.getElementById("bulk");
   if (!bar) return;
   const carried = bar.querySelector("[data-carried]");

@@ -41,7 +41,7 @@ def test_typing_and_clicking_change_the_list_the_address_and_what_is_said(
     page.go_back()
     expect(page.locator(".machine-name").first).to_have_text("machine-00000")
     page.go_back()  # typing was one visit, and replaced the one before it
-    expect(page).to_have_url(re.compile(r"sunflower/machines/$"))
+    expect(page).to_have_url(re.compile(r"/t/sunflower/$"))
 
 
 def test_what_is_ticked_stays_so_until_it_was_asked_for(owner: User, sixty: None, open_page: OpenPage):
