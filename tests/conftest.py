@@ -1,5 +1,6 @@
 """The fixed cast and the roles of the database; every test says who asks and as which role."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,6 +16,7 @@ from django.test import Client
 from django.utils import timezone
 
 from tenants.models import Membership, Role, Tenant, User
+from tests.shapes import WatchedSimulator
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.transport import MemorySessionStore, Transport
 from vprotect_bridge.models import Machine, Operation
@@ -123,9 +125,9 @@ def stranger(pine: Tenant) -> User:
 
 
 @pytest.fixture(scope="session")
-def simulator_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorServer]:
+def simulator_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedSimulator]:
     folder: Path = tmp_path_factory.mktemp("simulator")
-    server = SimulatorServer(folder, password=VPROTECT_PASSWORD, landscape_name="empty")
+    server = WatchedSimulator(folder, password=VPROTECT_PASSWORD, landscape_name="empty")
     server.start()
     yield server
     server.stop()
@@ -133,20 +135,32 @@ def simulator_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 @pytest.fixture
 def dialect() -> str:
-    """The generation of vProtect that the test is about; `both_dialects` runs it with each."""
-    return "classic"
+    """The generation of vProtect that the test is about; `both_dialects` runs it with each.
+
+    DIALECT=current runs all of them with that one.
+    """
+    return os.environ.get("DIALECT", "classic")
 
 
 both_dialects = pytest.mark.parametrize("dialect", ["classic", "current"])
 
 
 @pytest.fixture
-def simulator(simulator_of_the_run: SimulatorServer, dialect: str, settings: Any) -> SimulatorServer:
-    """A simulated vProtect over HTTPS with the landscape `small`, as if nobody had called it yet."""
+def simulator(
+    simulator_of_the_run: WatchedSimulator, dialect: str, settings: Any, request: pytest.FixtureRequest
+) -> Iterator[SimulatorServer]:
+    """A simulated vProtect over HTTPS with the landscape `small`, as if nobody had called it yet.
+
+    Afterwards every exchange is held against the shapes of the reference (docs/shapes).
+    """
     settings.VPROTECT_DIALECT = dialect
     simulator_of_the_run.state.dialect = dialect
     simulator_of_the_run.control.reset("small", speed=1)
-    return simulator_of_the_run
+    simulator_of_the_run.exchanges.clear()
+    yield simulator_of_the_run
+    is_odd = request.node.get_closest_marker("odd_answers") is not None
+    faults = simulator_of_the_run.faults(odd_answers=is_odd)
+    assert not faults, "not as the reference has it:\n" + "\n".join(faults[:10])
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from vprotect_bridge.client.dialects import Dialect
+from vprotect_bridge.client.plans import Retention
 from vprotect_bridge.plan_facts import Facts
 
 Body = dict[str, Any]
@@ -43,7 +44,7 @@ def _times(wanted: Facts) -> Body:
 
 def policy_body(wanted: Facts, raw: Body | None = None) -> Body:
     """Automatic assignment is always off: it knows no tenants (guide, "Creating VM backup policy")."""
-    body = {"active": True, "backupRetryCount": 0, **(raw or {})}
+    body = {**(raw or {})}
     settings = body.get("autoAssignSettings")
     return {
         **body,
@@ -59,12 +60,13 @@ def policy_body(wanted: Facts, raw: Body | None = None) -> Body:
 def rule_body(wanted: Facts, policy_guid: str, dialect: Dialect, raw: Body | None = None) -> Body:
     """Always with a destination: without one it never backs anything up (20, trap 19)."""
     body = {**(raw or {})}
+    retention = Retention(**wanted["retention"]) if wanted.get("retention") else None
     return {
         **body,
         "name": wanted["name"],
         **({"policy": {"guid": policy_guid}} if policy_guid else {}),
         "schedules": [{"guid": guid} for guid in wanted["schedule_guids"]],
-        **dialect.rule_destination(wanted["destination_guids"][0], body),
+        **dialect.rule_destination(wanted["destination_guids"][0], body, retention),
     }
 
 

@@ -16,6 +16,7 @@ import trustme
 from django.core.management import CommandError, call_command
 
 from tests.conftest import VPROTECT_PASSWORD, both_dialects
+from tests.shapes import WatchedSimulator
 from tests.vprotect_bridge.client.conftest import LOGIN_ANSWER, ScriptedServer, answer_with
 from vprotect_simulator.server import SimulatorServer
 
@@ -92,9 +93,10 @@ def test_nothing_is_changed_by_it(at_simulator: Worker, simulator: SimulatorServ
     assert simulator.control.made_tasks() == []
 
 
-def test_the_wrong_dialect_is_a_problem(at_simulator: Worker, settings: Any):
+def test_the_wrong_dialect_is_a_problem(at_simulator: Worker, settings: Any, simulator: WatchedSimulator):
     settings.VPROTECT_DIALECT = "current"
     assert "set VPROTECT_DIALECT=classic" in " ".join(at_simulator.problems())
+    assert all("'project-uuid' was unexpected" in fault for fault in simulator.faults()), "it asks as it is set"
 
 
 def test_filters_that_are_ignored_are_named(at_simulator: Worker, simulator: SimulatorServer):

@@ -16,7 +16,7 @@ from vprotect_bridge.follow import follow
 from vprotect_bridge.models import Backup, Machine, Operation, UpstreamStatus
 from vprotect_bridge.sync import refresh_backups, sync_inventory
 from vprotect_simulator.landscape import PROJECT_UUIDS
-from vprotect_simulator.names import guid_of
+from vprotect_simulator.names import enum, guid_of
 from vprotect_simulator.server import SimulatorServer
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -93,7 +93,7 @@ def test_a_backup_from_the_console_is_followed_to_its_end(api: VProtect, simulat
 
 def test_a_schedules_task_is_called_a_schedules(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
     [task] = export_in_the_console(api)
-    origin = {"guid": "schedule-1", "name": "nightly", "type": {"name": "SCHEDULE"}}
+    origin = {"guid": "schedule-1", "name": "nightly", "type": enum("SCHEDULE")}
     simulator.state.tasks[task["guid"]]["originEntity"] = origin
     look(api, simulator, 1)
     assert Operation.across_tenants.get().origin == "schedule"
