@@ -15,7 +15,7 @@ from portal.forms import DEFAULT_PRIORITY
 from portal.machine_picker import MachinePicker, PickedMachines
 from tenants.models import Tenant
 from vprotect_bridge.models import Destination, Plan
-from vprotect_bridge.plan_facts import Held
+from vprotect_bridge.plan_facts import DAY_MS, Held, Retention
 from vprotect_bridge.plan_wishes import (
     MOST_SCHEDULES,
     PlanWish,
@@ -120,6 +120,27 @@ def _in_order(field: forms.Field, chosen: list[str]) -> tuple[str, ...]:
 ScheduleFormSet = forms.formset_factory(ScheduleForm, extra=0, max_num=MOST_SCHEDULES, validate_max=True)
 
 
+RETENTION_FIELDS = ("full_count", "full_days", "incremental_count", "incremental_days", "keeps_last")
+
+
+def initial_retention(retention: Retention | None) -> dict[str, Any]:
+    if retention is None:
+        return {}
+    return {
+        "full_count": retention.full_count,
+        "full_days": plan_words.whole_days(retention.full_ms),
+        "incremental_count": retention.incremental_count,
+        "incremental_days": plan_words.whole_days(retention.incremental_ms),
+        "keeps_last": retention.keeps_last,
+    }
+
+
+def _length(days: int | None, held_ms: int | None) -> int | None:
+    if days is None or days == plan_words.whole_days(held_ms):
+        return None if days is None else held_ms
+    return days * DAY_MS
+
+
 class PlanForm(forms.Form):
     """`schedules` is a formset of its own. `moves`: the tick that machines with a plan need to change it."""
 
@@ -132,6 +153,13 @@ class PlanForm(forms.Form):
         error_messages={"invalid_choice": _("Choose one of the destinations that are offered.")},
     )
     priority = forms.IntegerField(label=_("Priority"), min_value=0)
+    full_count = forms.IntegerField(label=_("The last … full backups"), required=False, min_value=1)
+    full_days = forms.IntegerField(label=_("and full backups of the last … days"), required=False, min_value=1)
+    incremental_count = forms.IntegerField(label=_("The last … incremental backups"), required=False, min_value=1)
+    incremental_days = forms.IntegerField(
+        label=_("and incremental backups of the last … days"), required=False, min_value=1
+    )
+    keeps_last = forms.BooleanField(label=_("Always keep the last backup of a machine that exists"), required=False)
     removes_absent_machines = forms.BooleanField(label=_("Let go of machines that no longer exist"), required=False)
     client_key = forms.UUIDField(widget=forms.HiddenInput)
     based_on = forms.CharField(required=False, widget=forms.HiddenInput, max_length=64)
@@ -143,9 +171,14 @@ class PlanForm(forms.Form):
         picker: MachinePicker,
         destinations: list[Destination],
         plan: Plan | None = None,
+        retention: Retention | None = None,
         **kwargs: Any,
     ):
+        """`retention`: how long the plan keeps backups; None where that is not a plan's to say."""
         super().__init__(*args, **kwargs)
+        self.retention = retention
+        for name in RETENTION_FIELDS if retention is None else ():
+            del self.fields[name]
         self.plan = plan
         self.picker = self.fields["machines"].picker = picker  # type: ignore[attr-defined]
         self.fields["destination"].choices = [(d.guid, d.name) for d in destinations]  # type: ignore[attr-defined]
@@ -153,7 +186,8 @@ class PlanForm(forms.Form):
         priority.max_value = tenant.priority_cap  # type: ignore[attr-defined]
         priority.widget.attrs.update({"max": tenant.priority_cap})
         self.fields["time_zone"].widget.attrs.update({"list": "time-zones", "autocomplete": "off"})
-        for name in ("name", "time_zone", "priority"):
+        typed = {"name", "time_zone", "priority", *RETENTION_FIELDS} - {"keeps_last"}
+        for name in typed & set(self.fields):
             self.fields[name].widget.attrs["class"] = "form-control"
         self.fields["destination"].widget.attrs["class"] = "form-select"
 
@@ -191,6 +225,20 @@ class PlanForm(forms.Form):
             priority=chosen["priority"],
             removes_absent_machines=chosen["removes_absent_machines"],
             is_paused=is_paused,
+            retention=self._chosen_retention(chosen),
+        )
+
+    def _chosen_retention(self, chosen: dict[str, Any]) -> Retention | None:
+        """Days that were not touched stay what vProtect holds, to the millisecond."""
+        held = self.retention
+        if held is None:
+            return None
+        return Retention(
+            full_count=chosen["full_count"],
+            full_ms=_length(chosen["full_days"], held.full_ms),
+            incremental_count=chosen["incremental_count"],
+            incremental_ms=_length(chosen["incremental_days"], held.incremental_ms),
+            keeps_last=chosen["keeps_last"],
         )
 
     def refuse(self, refused: WishRefused, schedules: Any) -> None:
@@ -238,4 +286,5 @@ def initial_of(wish: PlanWish) -> dict[str, Any]:
         "destination": wish.destination_guid,
         "priority": wish.priority,
         "removes_absent_machines": wish.removes_absent_machines,
+        "retention": wish.retention,
     }

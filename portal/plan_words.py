@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from portal.machine_list import PlanInList
 from portal.words import Chip, Text
 from vprotect_bridge.models import Plan, PlanChange, Standing
+from vprotect_bridge.plan_facts import DAY_MS, Facts
 from vprotect_bridge.plan_times import MONTHS, OCCURRENCES, WEEKDAYS
 from vprotect_bridge.plan_wishes import WantedSchedule
 
@@ -166,3 +167,65 @@ def change_sentence(change: PlanChange) -> Text:
     said = CHANGE_SENTENCE.get(PlanChange.State(change.state), "")
     reason = _(change.user_message) if change.user_message else ""
     return format_lazy("{} {}", said, reason) if said and reason else said or reason
+
+
+# ── How long backups are kept ────────────────────────────────────────────────
+
+ROLE = {
+    "PRIMARY": gettext_lazy("Main destination"),
+    "SECONDARY": gettext_lazy("Second copy"),
+    "ARCHIVE": gettext_lazy("Archive"),
+}
+
+
+def whole_days(milliseconds: int | None) -> int | None:
+    return None if milliseconds is None else max(round(milliseconds / DAY_MS), 1)
+
+
+def retention_sentences(retention: Facts | None, lock_days: int = 0) -> list[str]:
+    """What a destination of a plan keeps, as `client.plans.Retention` has it."""
+    if not retention:
+        return []
+    full = _kept(retention["full_count"], retention["full_ms"])
+    incremental = _kept(retention["incremental_count"], retention["incremental_ms"])
+    sentences = [_("Full backups: %(kept)s") % {"kept": full}] if full else []
+    sentences += [_("Incremental backups: %(kept)s") % {"kept": incremental}] if incremental else []
+    if retention["keeps_last"]:
+        sentences.append(_("The last backup of a machine that exists is always kept."))
+    if lock_days:
+        locked = ngettext(
+            "Nobody can delete them for %(days)d day.", "Nobody can delete them for %(days)d days.", lock_days
+        )
+        sentences.append(locked % {"days": lock_days})
+    return sentences
+
+
+def _kept(count: int | None, milliseconds: int | None) -> str:
+    days = whole_days(milliseconds)
+    by_count = ngettext("the last %(count)d", "the last %(count)d", count or 0) % {"count": count} if count else ""
+    by_days = ngettext("all of %(days)d day", "all of %(days)d days", days or 0) % {"days": days} if days else ""
+    return (
+        _("%(first)s and %(second)s") % {"first": by_count, "second": by_days}
+        if by_count and by_days
+        else by_count or by_days
+    )
+
+
+def rule_rows(rules: Sequence[Facts], names: dict[str, str]) -> list[dict[str, object]]:
+    """Where the rules of a plan store and for how long; empty where rules do not say (classic servers)."""
+    return [
+        {
+            "is_on": rule["active"],
+            "places": [
+                {
+                    "name": names.get(place["guid"], _("a destination of your provider")),
+                    "role": ROLE.get(place["role"], place["role"]),
+                    "is_on": place["is_active"],
+                    "sentences": retention_sentences(place["retention"], place["lock_days"]),
+                }
+                for place in rule["destinations"]
+            ],
+        }
+        for rule in rules
+        if rule.get("destinations")
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -22,6 +23,7 @@ from portal.words import Chip
 from tenants.models import Role
 from vprotect_bridge import unprotected
 from vprotect_bridge.models import Backup, Machine, Operation, OperationTask, Plan, PlanChange
+from vprotect_bridge.plan_facts import Retention
 from vprotect_bridge.plan_wishes import WantedSchedule
 from vprotect_bridge.restoring import RESTORABLE
 
@@ -180,6 +182,11 @@ def default_plan_name(plan: Plan | None) -> words.Text:
 @register.filter
 def schedule_sentence(schedule: WantedSchedule) -> str:
     return plan_words.schedule_sentence(schedule)
+
+
+@register.filter
+def retention_sentences(retention: Retention) -> list[str]:
+    return plan_words.retention_sentences(asdict(retention))
 
 
 @register.filter

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from portal import access
+from portal import access, plan_words
 from portal.machine_picker import MachinePicker
 from portal.plan_forms import (
     NEW_SCHEDULE,
@@ -28,15 +28,17 @@ from portal.plan_forms import (
     ScheduleFormSet,
     initial_of,
     initial_plan,
+    initial_retention,
     wish_shown,
 )
 from portal.plan_words import plan_name
 from tenants.audit import address_of
 from tenants.middleware import TenantRequest
 from tenants.models import Role
+from vprotect_bridge.backup_rules import goes_by_rules
 from vprotect_bridge.doorbell import ring_plans
 from vprotect_bridge.models import Destination, Plan, PlanChange, Standing
-from vprotect_bridge.plan_facts import Held
+from vprotect_bridge.plan_facts import USUAL_RETENTION, Held, retention_of
 from vprotect_bridge.plan_preview import next_runs_of, preview
 from vprotect_bridge.plan_wishes import (
     MOST_SCHEDULES,
@@ -95,7 +97,8 @@ def plan_detail(request: TenantRequest, tenant: str, plan_id: UUID) -> HttpRespo
     _want_fresh(plan)
     held = Held.from_json(plan.held)
     machines = machines_of(plan, access.visible_machines(request.membership))
-    destination = Destination.objects.filter(guid=held.destination_guid).first()
+    stored = {place["guid"] for rule in held.rules for place in rule.get("destinations", ())} | {held.destination_guid}
+    names = dict(Destination.objects.filter(guid__in=stored).values_list("guid", "name"))
     context = {
         "plan": plan,
         "schedules": shown_schedules(plan),
@@ -104,7 +107,8 @@ def plan_detail(request: TenantRequest, tenant: str, plan_id: UUID) -> HttpRespo
         "next_runs": next_runs_of(held, timezone.now()),
         "machines": machines[:MACHINES_SHOWN],
         "machine_count": machines.count(),
-        "destination": destination,
+        "destination": names.get(held.destination_guid, ""),
+        "rules": plan_words.rule_rows(held.rules, names),
         "may_change": may_change_plans(request.membership),
         "client_key": uuid4(),
         "changes": plan.changes.select_related("created_by").order_by("-created_at")[:CHANGES_SHOWN],
@@ -210,7 +214,18 @@ def _form_page(request: TenantRequest, plan: Plan | None, initial: dict[str, Any
         plan_names={other.policy_guid: plan_name(other) for other in plans},
         own_policy=plan.policy_guid if plan else "",
     )
-    form = PlanForm(data, initial=initial, tenant=request.tenant, picker=picker, destinations=destinations, plan=plan)
+    held = Held.from_json(plan.held) if plan else Held()
+    retention = (retention_of(held) or USUAL_RETENTION) if goes_by_rules() else None
+    initial = {**initial_retention(initial.pop("retention", None) or retention), **initial}
+    form = PlanForm(
+        data,
+        retention=retention,
+        initial=initial,
+        tenant=request.tenant,
+        picker=picker,
+        destinations=destinations,
+        plan=plan,
+    )
     formset = ScheduleFormSet(data, prefix="schedule", initial=[ScheduleForm.initial_of(row) for row in schedules])
     is_arranging = bool({"add", "remove", "again", "pick"} & set(request.POST))
     if data is not None and not is_arranging and form.is_valid() and formset.is_valid():

@@ -349,3 +349,67 @@ def test_the_list_costs_the_same_for_many_plans(
         )
     with django_assert_max_num_queries(14):
         admin.get(PLANS)
+
+
+# ── How long backups are kept, where rules say so ────────────────────────────
+
+DAY_MS = 24 * 60 * 60 * 1000
+KEPT = {"full_count": "4", "full_days": "2", "incremental_count": "30", "incremental_days": "", "keeps_last": "on"}
+
+
+@pytest.fixture
+def retained(settings: Any, plan: Plan) -> Plan:
+    """A current server keeps one and a half days, and a second copy nobody granted for which a lock holds."""
+    settings.VPROTECT_DIALECT = "current"
+    retention = {"full_count": 4, "full_ms": DAY_MS * 3 // 2, "incremental_count": 30, "incremental_ms": None}
+    place = {"guid": STORE, "role": "PRIMARY", "is_active": True, "lock_days": 0}
+    copy = {"guid": "store-of-others", "role": "SECONDARY", "is_active": False, "lock_days": 7}
+    places = [{**row, "retention": {**retention, "keeps_last": row is place}} for row in (place, copy)]
+    rule = {**plan.held["rules"][0], "position": 0, "destinations": places}
+    Plan.across_tenants.update(held={**plan.held, "rules": [rule]})
+    return Plan.across_tenants.get()
+
+
+def test_a_plan_says_how_long_backups_are_kept(admin: Client, retained: Plan):
+    page = words(admin.get(f"{PLANS}{retained.pk}/"))
+    assert "Main destination Main store Full backups: the last 4 and all of 2 days" in page
+    assert "Incremental backups: the last 30 The last backup of a machine that exists is always kept." in page
+    assert "Second copy a destination of your provider (switched off)" in page
+    assert "Nobody can delete them for 7 days." in page and "store-of-others" not in page
+
+
+def test_two_rules_are_shown_as_two(admin: Client, retained: Plan):
+    rule = retained.held["rules"][0]
+    Plan.across_tenants.update(held={**retained.held, "rules": [rule, {**rule, "guid": "r-2", "active": False}]})
+    page = words(admin.get(f"{PLANS}{retained.pk}/"))
+    assert "Rule 1 Main" in page and "Rule 2 (switched off)" in page
+
+
+def test_how_long_can_be_changed_and_what_was_not_touched_stays_to_the_millisecond(admin: Client, retained: Plan):
+    path = f"{PLANS}{retained.pk}/edit/"
+    fields = BeautifulSoup(admin.get(path).content, "html.parser")
+    assert fields.select_one("#id_full_days")["value"] == "2"
+    wanted = form(**KEPT, name="Nightly", machines=["vm-1"], based_on="seen", confirmed="yes")
+    assert admin.post(path, wanted).status_code == 302
+    kept = {"full_count": 4, "full_ms": DAY_MS * 3 // 2, "incremental_count": 30, "incremental_ms": None}
+    assert PlanChange.across_tenants.get().wanted["retention"] == {**kept, "keeps_last": True}
+
+
+def test_days_are_put_as_milliseconds(admin: Client, retained: Plan):
+    preview = admin.post(NEW, form(**{**KEPT, "full_days": "90"}))
+    assert "Full backups: the last 4 and all of 90 days" in words(preview)
+    admin.post(NEW, form(**{**KEPT, "full_days": "90"}, confirmed="yes"))
+    assert PlanChange.across_tenants.get().wanted["retention"]["full_ms"] == 90 * DAY_MS
+
+
+@pytest.mark.parametrize(("field", "value"), [("full_count", "1000"), ("full_days", "3651"), ("full_days", "0")])
+def test_how_long_has_limits(field: str, value: str, admin: Client, retained: Plan):
+    answer = admin.post(NEW, form(**{**KEPT, field: value}))
+    said = BeautifulSoup(answer.content, "html.parser").select(f"#id_{field} ~ div .field-error")
+    assert answer.status_code == 422 and said
+
+
+def test_classic_servers_are_not_asked_to_keep(admin: Client, plan: Plan):
+    assert "How long" not in words(admin.get(NEW))
+    admin.post(NEW, form(**KEPT, confirmed="yes"))
+    assert PlanChange.across_tenants.get().wanted["retention"] is None
