@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from portal import dates, words
 from tenants.models import Tenant
-from vprotect_bridge.models import Backup, Destination, Hypervisor, Machine, Plan, Protection
+from vprotect_bridge.models import Backup, Hypervisor, Machine, Plan, Protection
 from vprotect_bridge.restore_wishes import PLATFORMS, RestoreWish, clusters_of, data_centers, storages_of
 from vprotect_bridge.services import BackupWish, WishRefused
 
@@ -83,7 +84,18 @@ class LocalDateTimeField(forms.DateTimeField):
             raise
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a backup can go: a destination, or on servers where the plan decides a rule by the name of its own."""
+
+    guid: str
+    name: str
+    is_default: bool = False
+
+
 class BackupForm(forms.Form):
+    """`places`: what is offered as destination, by value. By rules a value is that of a rule, not of a destination."""
+
     backup_type = forms.ChoiceField(
         choices=[(name, words.BACKUP_TYPE[name]) for name in ("FULL", "INCREMENTAL")],
         widget=forms.RadioSelect,
@@ -104,11 +116,16 @@ class BackupForm(forms.Form):
     client_key = forms.UUIDField(widget=forms.HiddenInput)
 
     def __init__(
-        self, *args: Any, can_be_incremental: bool, tenant: Tenant, destinations: list[Destination], **kwargs: Any
+        self, *args: Any, can_be_incremental: bool, tenant: Tenant, places: list[Place], by_rules: bool, **kwargs: Any
     ):
         super().__init__(*args, **kwargs)
+        self.by_rules = by_rules
         self.can_be_incremental = can_be_incremental
-        self.fields["destination"].choices = [(d.guid, d.name) for d in destinations]  # type: ignore[attr-defined]
+        if by_rules and not places:
+            # Each machine's own plan decides.
+            del self.fields["destination"]
+        else:
+            self.fields["destination"].choices = [(p.guid, p.name) for p in places]  # type: ignore[attr-defined]
         priority = self.fields["priority"]
         priority.max_value = tenant.priority_cap  # type: ignore[attr-defined]
         priority.widget.attrs["max"] = tenant.priority_cap
@@ -122,7 +139,8 @@ class BackupForm(forms.Form):
         chosen = self.cleaned_data
         return BackupWish(
             backup_type=chosen["backup_type"],
-            destination_guid=chosen["destination"],
+            destination_guid="" if self.by_rules else chosen["destination"],
+            rule_guid=chosen.get("destination", "") if self.by_rules else "",
             window_start=chosen["window_start"],
             window_end=chosen["window_end"],
             priority=chosen["priority"],

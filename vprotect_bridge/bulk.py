@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tenants.audit import record_of
 from tenants.models import Membership
+from vprotect_bridge.backup_rules import goes_by_rules, rules_by_policy
 from vprotect_bridge.doorbell import ring_answer, ring_submit
 from vprotect_bridge.models import BulkRequest, Machine, Operation, OperationEvent, Plan, PlanChange, Question
 from vprotect_bridge.plan_wishes import PlanWish, request_plan_change
@@ -43,6 +44,7 @@ class Reason(models.TextChoices):
     NO_PLAN = "no_plan", _("It has no plan, which an incremental backup needs.")
     NO_INCREMENTAL = "no_incremental", _("Its plan has no incremental schedule.")
     NO_DESTINATION = "no_destination", _("It cannot use this destination.")
+    NO_RULE = "no_rule", _("No plan says where its backups go.")
     IN_PLAN = "in_plan", _("It is in this plan already.")
 
 
@@ -71,13 +73,14 @@ def _same_click(membership: Membership, client_key: UUID) -> BulkRequest | None:
 
 
 def backup_prospects(machines: Sequence[Machine], wish: BackupWish) -> list[Prospect]:
-    """In the order of `machines`; three statements, however many they are."""
+    """In the order of `machines`; three or four statements, however many they are."""
     open_ones = Operation.objects.filter(
         machine__in=machines, kind=Operation.Kind.BACKUP, origin=Operation.Origin.PORTAL, outcome=Operation.Outcome.OPEN
     )
     running = set(open_ones.values_list("machine_id", flat=True))
     incremental = incremental_policies(machines) if wish.backup_type == "INCREMENTAL" else None
-    answers = _answers(machines)
+    rules = rules_by_policy(machines) if goes_by_rules() else None
+    answers = {} if goes_by_rules() else _answers(machines)
 
     def prospect(machine: Machine) -> Prospect:
         if not machine.exists:
@@ -86,6 +89,8 @@ def backup_prospects(machines: Sequence[Machine], wish: BackupWish) -> list[Pros
             return Prospect(machine, Reason.RUNNING)
         if incremental is not None and machine.policy_guid not in incremental:
             return Prospect(machine, Reason.NO_INCREMENTAL if machine.policy_guid else Reason.NO_PLAN)
+        if rules is not None and not rules.get(machine.policy_guid):
+            return Prospect(machine, Reason.NO_RULE)
         question = answers.get(machine.pk)
         if question is None or question.failed:
             return Prospect(machine)
@@ -164,15 +169,19 @@ def request_bulk_backup(
 def _keep_operations(
     request: BulkRequest,
     membership: Membership,
-    machines: Iterable[Machine],
+    machines: Sequence[Machine],
     wish: BackupWish,
     start: datetime,
     address: str | None,
 ) -> list[str]:
     """GUIDs of the machines that got one; the others have been asked for by somebody else this very moment."""
     skew_ms = clock_skew_ms()
+    rules = rules_by_policy(machines) if goes_by_rules() else {}
     wanted = [
-        new_operation(membership, machine, wish, start, uuid5(request.client_key, machine.guid), skew_ms)
+        new_operation(
+            *(membership, machine, wish, start, uuid5(request.client_key, machine.guid), skew_ms),
+            rule=next(iter(rules.get(machine.policy_guid, ())), None),
+        )
         for machine in machines
     ]
     for operation in wanted:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 
 from django.db import transaction
@@ -28,8 +28,8 @@ from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.errors import Rejected, UpstreamError
 from vprotect_bridge.models import Machine, Plan, PlanChange
 from vprotect_bridge.ownership import read_claims
-from vprotect_bridge.plan_facts import Facts, Held
-from vprotect_bridge.plan_steps import NOTHING, Sight, Target, next_step, see
+from vprotect_bridge.plan_facts import Facts, Held, primary_retention
+from vprotect_bridge.plan_steps import NOTHING, Refused, Sight, Target, next_step, see
 from vprotect_bridge.plan_sync import look_at_policy, show_to_tenants
 from vprotect_bridge.plan_wishes import (
     PlanWish,
@@ -48,10 +48,6 @@ State = PlanChange.State
 
 MOST_STEPS = 100
 TRIED_AGAIN_AFTER = timedelta(hours=1)
-
-
-class Refused(Exception):
-    """The change cannot be made; the text is for the person, in English for translation."""
 
 
 # ── What it shall hold ───────────────────────────────────────────────────────
@@ -75,7 +71,10 @@ def target_of(change: PlanChange, held: Held, tenant_value: str) -> Target:
         "vm_guids": sorted(wish.machine_guids),
         "tenant_value": tenant_value,
     }
-    rule: Facts = {"name": "Default", "destination_guids": [wish.destination_guid]}
+    rule: Facts = {
+        **{"name": "Default", "destination_guids": [wish.destination_guid]},
+        "retention": wish.retention and asdict(wish.retention),
+    }
     if held.rule:
         rule["name"] = held.rule["name"]
     return Target(policy, rule, schedules)
@@ -92,8 +91,10 @@ def _wanted_schedules(plan: Plan, wish: PlanWish, tenant_value: str) -> tuple[Fa
 
 
 def _as_held(held: Held, schedules: tuple[Facts, ...]) -> Target:
-    rule = held.rule and {"name": held.rule["name"], "destination_guids": held.rule["destination_guids"]}
-    return Target(held.policy, rule, schedules)
+    if held.rule is None:
+        return Target(held.policy, None, schedules)
+    rule = {name: held.rule[name] for name in ("name", "destination_guids")}
+    return Target(held.policy, {**rule, "retention": primary_retention(held.rule)}, schedules)
 
 
 # ── Working on a change ──────────────────────────────────────────────────────
@@ -406,7 +407,7 @@ def follow_clocks() -> int:
 def _put_again(plan: Plan) -> bool:
     """Only while vProtect holds what we put: what somebody changed there is not changed back unseen."""
     wish = PlanWish.of_plan(plan)
-    if is_changed_elsewhere(plan):
+    if is_changed_elsewhere(plan) or not plan.is_editable:
         Plan.across_tenants.filter(pk=plan.pk).update(put_again_at=None)
         logger.warning("plan %s was changed elsewhere: it does not follow the clock change", plan.pk)
         return False

@@ -8,10 +8,12 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
-from vprotect_bridge.client.plans import Policy, Rule, Schedule
+from vprotect_bridge.client.plans import DAY_MS, Policy, Retention, Rule, Schedule
 from vprotect_bridge.models import Standing
 
 Facts = dict[str, Any]
+# What the vendor's pages propose (API reference, 12.2).
+USUAL_RETENTION = Retention(4, 30 * DAY_MS, 30, 30 * DAY_MS, keeps_last=True)
 
 
 def facts_of_schedule(schedule: Schedule) -> Facts:
@@ -36,13 +38,27 @@ def facts_of_schedule(schedule: Schedule) -> Facts:
 
 
 def facts_of_rule(rule: Rule) -> Facts:
+    """`position` None = of a classic server. `destinations` as `RuleDestination`, with those that are off."""
     return {
         "guid": rule.guid,
         "name": rule.name,
         "active": rule.active,
+        "position": rule.position,
         "schedule_guids": sorted(rule.schedule_guids),
         "destination_guids": list(rule.destination_guids),
+        "destinations": [asdict(destination) for destination in rule.destinations],
     }
+
+
+def primary_retention(rule: Facts) -> Facts | None:
+    """How long the first of a rule's destinations keeps backups (`Retention`); None = its rule does not say."""
+    return next((destination["retention"] for destination in rule.get("destinations", ())), None)
+
+
+def retention_of(held: Held) -> Retention | None:
+    """How long a plan keeps backups at its own destination; None where its rule does not say."""
+    kept = primary_retention(held.rule) if held.rule else None
+    return Retention(**kept) if kept else None
 
 
 def facts_of_policy(policy: Policy) -> Facts:
@@ -88,8 +104,22 @@ class Held:
 
     @property
     def rule(self) -> Facts | None:
-        """The one that acts (API reference, 20, trap 12)."""
+        """The first, which is the only one of a plan that was made here."""
         return self.rules[0] if self.rules else None
+
+    @property
+    def effective_rules(self) -> tuple[Facts, ...]:
+        """Those that can do anything: on classic servers the first, on current ones all (API reference, 20, trap 12).
+
+        Without a destination none does (trap 19).
+        """
+        rules = self.rules if self.rule and self.rule.get("position") is not None else self.rules[:1]
+        return tuple(rule for rule in rules if rule["destination_guids"])
+
+    @property
+    def acting_rules(self) -> tuple[Facts, ...]:
+        """Those that are on. Whether the policy is makes no difference to a backup on demand."""
+        return tuple(rule for rule in self.effective_rules if rule["active"])
 
     @property
     def machine_guids(self) -> list[str]:
@@ -97,20 +127,22 @@ class Held:
 
     @property
     def destination_guid(self) -> str:
-        guids = self.rule["destination_guids"] if self.rule else []
-        return guids[0] if guids else ""
+        return self.effective_rules[0]["destination_guids"][0] if self.effective_rules else ""
 
     @property
     def own_schedules(self) -> tuple[Facts, ...]:
-        """Those of the rule that acts, if it has a destination; others do nothing."""
-        named = set(self.rule["schedule_guids"]) if self.rule and self.destination_guid else set()
-        return tuple(row for row in self.schedules if row["guid"] in named)
+        """Those of rules that can do anything."""
+        return self.schedules_of(*self.effective_rules)
 
     @property
     def acting_schedules(self) -> tuple[Facts, ...]:
         """Those by which something will happen."""
-        is_on = self.policy and self.policy["active"] and self.rule and self.rule["active"]
-        return tuple(row for row in self.own_schedules if row["active"]) if is_on else ()
+        is_on = self.policy is not None and self.policy["active"]
+        return tuple(row for row in self.schedules_of(*self.acting_rules) if row["active"]) if is_on else ()
+
+    def schedules_of(self, *rules: Facts) -> tuple[Facts, ...]:
+        named = {guid for rule in rules for guid in rule["schedule_guids"]}
+        return tuple(row for row in self.schedules if row["guid"] in named)
 
     @property
     def standing(self) -> Standing:

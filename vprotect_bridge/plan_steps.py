@@ -10,11 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from django.utils.translation import gettext_noop as _
+
 from vprotect_bridge.client import plans as upstream
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.models import Plan
 from vprotect_bridge.plan_bodies import policy_body, rule_body, schedule_body
-from vprotect_bridge.plan_facts import Facts, Held, facts_of_policy, facts_of_rule, facts_of_schedule
+from vprotect_bridge.plan_facts import (
+    Facts,
+    Held,
+    facts_of_policy,
+    facts_of_rule,
+    facts_of_schedule,
+    primary_retention,
+)
 from vprotect_bridge.plan_sync import details, rules_of
 from vprotect_bridge.plan_wishes import without_identity
 
@@ -56,6 +65,10 @@ class Target:
 
 
 NOTHING = Target(None, None)
+
+
+class Refused(Exception):
+    """The change cannot be made; the text is for the person, in English for translation."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +152,8 @@ def _policy_step(api: VProtect, sight: Sight, target: Target, *, is_first: bool)
     wanted = {name: target.policy[name] for name in ("priority", "removes_absent_machines", "vm_guids", "tenant_value")}
     if is_first or {name: facts[name] for name in wanted} == wanted:
         return None
-    guid, body = sight.policy.guid, policy_body({**facts, **wanted}, sight.policy.raw)
+    raw = api.dialect.kept_policy(sight.policy.raw, [rule.raw for rule in sight.rules])
+    guid, body = sight.policy.guid, policy_body({**facts, **wanted}, raw)
     return Step("policy changed", partial(api.policies.replace, guid, body))
 
 
@@ -157,13 +171,29 @@ def _rule_step(api: VProtect, sight: Sight, target: Target) -> Step | None:
         return Step("rule made", partial(api.rules.create, body))
     first, *others = sight.rules
     if others:
-        # An answer that got lost and a request that came late made it twice; only one acts (20, trap 12).
+        if not _is_double(others[0], wanted):
+            raise Refused(_("This plan has several rules, so only your provider can change it."))
+        # An answer that got lost and a request that came late made it twice.
         return Step("second rule removed", partial(api.rules.delete, others[0].guid))
-    facts = facts_of_rule(first)
-    if all(facts[name] == wanted[name] for name in ("schedule_guids", "destination_guids")):
+    if _is_as_wanted(facts_of_rule(first), wanted):
         return None
     body = rule_body({**wanted, "name": first.name}, policy_guid, api.dialect, first.raw)
     return Step("rule changed", partial(api.rules.replace, first.guid, body))
+
+
+def _is_double(rule: upstream.Rule, wanted: Facts) -> bool:
+    """Whether it is one that we made: whatever else somebody added is never taken away."""
+    is_alike = rule.name == wanted["name"] and list(rule.destination_guids) == wanted["destination_guids"]
+    return is_alike and set(rule.schedule_guids) <= set(wanted["schedule_guids"])
+
+
+def _is_as_wanted(facts: Facts, wanted: Facts) -> bool:
+    """Of its destinations the primary one is a plan's; others that a provider added stay."""
+    if facts["schedule_guids"] != wanted["schedule_guids"]:
+        return False
+    if facts["destination_guids"][:1] != wanted["destination_guids"][:1]:
+        return False
+    return not wanted.get("retention") or not facts["destinations"] or primary_retention(facts) == wanted["retention"]
 
 
 def _changed_schedule(api: VProtect, sight: Sight, target: Target, *, with_switch: bool) -> Step | None:

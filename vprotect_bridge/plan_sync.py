@@ -76,6 +76,8 @@ def read_landscape(api: VProtect) -> Landscape:
             # A list's row may leave out what the schedules tell as well (20, trap 17).
             facts["schedule_guids"] = sorted({*facts["schedule_guids"], *of_rule[rule.guid]})
             of_policy[rule.policy_guid].append(facts)
+    for of_one in of_policy.values():
+        of_one.sort(key=_by_position)
     return Landscape(
         policies={policy.guid: policy for policy in policies.items},
         rules=of_policy,
@@ -170,7 +172,8 @@ def rules_of(api: VProtect, policy_guid: str) -> tuple[upstream.Rule, ...]:
     # The filter proves nothing by itself (20, traps 1 and 29).
     listed = [row.guid for row in api.rules.list(policy=policy_guid).items if row.policy_guid == policy_guid]
     rules = [found for guid in listed if (found := details(api.rules, guid))]
-    return tuple(rule for rule in rules if not rule.is_marked_for_deletion)
+    kept = [rule for rule in rules if not rule.is_marked_for_deletion]
+    return tuple(sorted(kept, key=lambda rule: rule.position or 0))
 
 
 def details(resource: upstream.Resource[upstream.Row], guid: str) -> upstream.Row | None:
@@ -246,6 +249,10 @@ def _name_for(held: Held, is_shared: bool) -> str:
     """Empty for one that others share: its name may tell of them."""
     assert held.policy is not None  # noqa: S101
     return "" if is_shared else _PROJECT_PREFIX.sub("", held.policy["name"])[:120]
+
+
+def _by_position(rule: Facts) -> int:
+    return rule["position"] or 0
 
 
 def _by_guid(row: Facts) -> str:

@@ -17,6 +17,7 @@ from tenants.audit import record_of
 from tenants.correlation import correlation_id
 from tenants.models import Grant, Membership, Role, Tenant
 from vprotect_bridge import plan_times
+from vprotect_bridge.client.plans import DAY_MS, Retention
 from vprotect_bridge.doorbell import ring_plans
 from vprotect_bridge.models import Machine, Plan, PlanChange, Standing
 from vprotect_bridge.plan_facts import Facts, Held
@@ -24,6 +25,7 @@ from vprotect_bridge.plan_times import CannotBeExact, Interval, LocalTiming, Ups
 from vprotect_bridge.services import WishRefused
 
 MOST_SCHEDULES = 6
+MOST_KEPT, MOST_DAYS = 999, 3650
 SHORTEST_FREQUENCY = timedelta(minutes=15)
 IDENTITY = {"guid", "name", "rule_guids", "tenant_value"}
 
@@ -69,7 +71,7 @@ class WantedSchedule:
 
 @dataclass(frozen=True)
 class PlanWish:
-    """A whole plan as it shall be. `machine_guids` are all of its machines."""
+    """A whole plan as it shall be. `machine_guids` are all of its machines; `retention` None leaves what is there."""
 
     name: str
     time_zone: str
@@ -79,11 +81,14 @@ class PlanWish:
     priority: int = 50
     removes_absent_machines: bool = False
     is_paused: bool = False
+    retention: Retention | None = None
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Self:
         schedules = tuple(map(WantedSchedule.from_json, kept["schedules"]))
-        return cls(**{**kept, "schedules": schedules, "machine_guids": tuple(kept["machine_guids"])})
+        retention = Retention(**kept["retention"]) if kept.get("retention") else None
+        lists = {"schedules": schedules, "machine_guids": tuple(kept["machine_guids"])}
+        return cls(**{**kept, **lists, "retention": retention})
 
     @classmethod
     def of_plan(cls, plan: Plan) -> Self:
@@ -210,6 +215,18 @@ def open_change(plan: Plan) -> PlanChange | None:
     return PlanChange.objects.filter(plan=plan, state__in=PlanChange.OPEN).first()
 
 
+def _check_retention(retention: Retention) -> None:
+    """What is not said does not limit."""
+    counts = {"full_count": retention.full_count, "incremental_count": retention.incremental_count}
+    lengths = {"full_days": retention.full_ms, "incremental_days": retention.incremental_ms}
+    for field, count in counts.items():
+        if count is not None and not 1 <= count <= MOST_KEPT:
+            raise WishRefused(_("From 1 to %(most)d backups can be kept.") % {"most": MOST_KEPT}, field)
+    for field, length in lengths.items():
+        if length is not None and not DAY_MS <= length <= MOST_DAYS * DAY_MS:
+            raise WishRefused(_("Backups can be kept from 1 to %(most)d days.") % {"most": MOST_DAYS}, field)
+
+
 def check_plan(membership: Membership, wish: PlanWish, plan: Plan | None = None) -> None:
     """Raises `WishRefused`, with the field, for what can never work. A field of a schedule is `schedule-<n>`."""
     if not may_change_plans(membership):
@@ -224,6 +241,8 @@ def check_plan(membership: Membership, wish: PlanWish, plan: Plan | None = None)
     cap = membership.tenant.priority_cap
     if not 0 <= wish.priority <= cap:
         raise WishRefused(_("The priority must be from 0 to %(highest)d.") % {"highest": cap}, "priority")
+    if wish.retention:
+        _check_retention(wish.retention)
     if not wish.schedules:
         raise WishRefused(_("Say when it shall back up: a plan needs at least one schedule."), "schedules")
     if len(wish.schedules) > MOST_SCHEDULES:

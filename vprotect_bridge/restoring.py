@@ -10,6 +10,7 @@ from django.utils.translation import gettext_noop as _
 
 from tenants.models import Grant, Membership, Role
 from vprotect_bridge.client.api import RestoreRequest, VProtect
+from vprotect_bridge.client.plans import by_role
 from vprotect_bridge.client.types import RestoreJob, Task
 from vprotect_bridge.models import Backup, Operation
 from vprotect_bridge.sight import Sight, free_of_others
@@ -84,5 +85,14 @@ def post(api: VProtect, operation: Operation) -> Task:
             storage_uuid=request["storage_uuid"],
             project_name=request["project_name"],
             data_center=request.get("data_center", ""),
+            location_guid=location_of(request["backup_guid"]),
         )
     )
+
+
+def location_of(backup_guid: str) -> str:
+    """The copy to restore from (API reference, 8.3): present, the primary one if it is; empty = none is known."""
+    destinations = Backup.across_tenants.filter(guid=backup_guid).values_list("destinations", flat=True).first()
+    present = [copy for copy in destinations or () if copy["status"] == "PRESENT" and copy.get("location_guid")]
+    first = min(present, key=lambda copy: by_role(copy["role"]), default=None)
+    return first["location_guid"] if first else ""

@@ -16,8 +16,10 @@ from django.utils.translation import gettext_lazy as _
 from tenants.audit import record_of
 from tenants.correlation import correlation_id
 from tenants.models import Grant, Membership, Role
+from vprotect_bridge.backup_rules import goes_by_rules, place_of, rule_for, rules_of
 from vprotect_bridge.doorbell import ring_answer, ring_submit
 from vprotect_bridge.models import Machine, Operation, OperationEvent, Plan, Question, UpstreamStatus
+from vprotect_bridge.plan_facts import Facts
 from vprotect_bridge.submit import choose_marker
 
 SHORTEST_WINDOW = timedelta(minutes=15)
@@ -37,13 +39,18 @@ class WishRefused(Exception):
 
 @dataclass(frozen=True)
 class BackupWish:
-    """What a person chose. `backup_type` FULL or INCREMENTAL, window as aware times (`start` None = now)."""
+    """What a person chose. `backup_type` FULL or INCREMENTAL, window as aware times (`start` None = now).
+
+    `rule_guid` is for servers where a backup goes by a rule of the machine's plan: empty = the first of them. There
+    `destination_guid` is not asked.
+    """
 
     backup_type: str
     destination_guid: str
     window_end: datetime
     window_start: datetime | None = None
     priority: int = 50
+    rule_guid: str = ""
 
 
 def request_backup(
@@ -104,6 +111,11 @@ def _check(membership: Membership, machine: Machine, wish: BackupWish, start: da
         raise WishRefused(
             _("An incremental backup needs a plan with an incremental schedule; choose a full one."), "backup_type"
         )
+    if goes_by_rules():
+        if why_no_rule(machine):
+            raise WishRefused(why_no_rule(machine))
+        if rule_for(machine, wish.rule_guid) is None:
+            raise WishRefused(_("Choose one of the destinations that are offered."), "destination")
 
 
 def check_wish(membership: Membership, wish: BackupWish, start: datetime) -> None:
@@ -113,12 +125,21 @@ def check_wish(membership: Membership, wish: BackupWish, start: datetime) -> Non
     if wish.backup_type not in {"FULL", "INCREMENTAL"}:
         raise WishRefused(_("Choose a full or an incremental backup."), "backup_type")
     granted = Grant.objects.filter(kind=Grant.Kind.DESTINATION, guid=wish.destination_guid)
-    if not granted.exists():
+    if not goes_by_rules() and not granted.exists():
         raise WishRefused(_("Choose one of the destinations that are offered."), "destination")
     if not 0 <= wish.priority <= membership.tenant.priority_cap:
         highest = membership.tenant.priority_cap
         raise WishRefused(_("The priority must be from 0 to %(highest)d.") % {"highest": highest}, "priority")
     _check_window(start, wish.window_end)
+
+
+def why_no_rule(machine: Machine) -> str | Promise:
+    """Why nothing says where the machine's backups go; empty = a rule of its plan does."""
+    if not machine.policy_guid:
+        return _("It has no plan yet, and the plan says where backups go. Put it into a plan first.")
+    if not rules_of(machine):
+        return _("Its plan does not say where backups go, so it cannot be backed up. Ask your provider.")
+    return ""
 
 
 def can_be_incremental(machine: Machine) -> bool:
@@ -150,7 +171,8 @@ def _check_window(start: datetime, end: datetime) -> None:
 def _keep(
     membership: Membership, machine: Machine, wish: BackupWish, start: datetime, client_key: UUID, address: str | None
 ) -> Operation:
-    operation = new_operation(membership, machine, wish, start, client_key, clock_skew_ms())
+    rule = rule_for(machine, wish.rule_guid) if goes_by_rules() else None
+    operation = new_operation(membership, machine, wish, start, client_key, clock_skew_ms(), rule)
     operation.save(force_insert=True)
     first_event(operation).save(force_insert=True)
     audit(membership, "backup_requested", operation, address, operation.request)
@@ -163,9 +185,15 @@ def clock_skew_ms() -> int:
 
 
 def new_operation(
-    membership: Membership, machine: Machine, wish: BackupWish, start: datetime, client_key: UUID, skew_ms: int
+    membership: Membership,
+    machine: Machine,
+    wish: BackupWish,
+    start: datetime,
+    client_key: UUID,
+    skew_ms: int,
+    rule: Facts | None = None,
 ) -> Operation:
-    """The wish as a row, not saved yet."""
+    """The wish as a row, not saved yet; `rule` where a backup goes by one."""
     marker_ws_ms, marker_we_ms = choose_marker(start, wish.window_end)
     return Operation(
         tenant=membership.tenant,
@@ -177,7 +205,7 @@ def new_operation(
         correlation_id=correlation_id.get(),
         request={
             "backup_type": wish.backup_type,
-            "destination_guid": wish.destination_guid,
+            **(place_of(rule) if rule else {"destination_guid": wish.destination_guid}),
             "priority": wish.priority,
             "window_start": start.isoformat() if wish.window_start else None,
             "window_end": wish.window_end.isoformat(),

@@ -24,6 +24,7 @@ from django.utils.translation import gettext_noop as _
 from tenants.correlation import correlation_id
 from tenants.models import Grant, Membership, Role
 from vprotect_bridge import restoring
+from vprotect_bridge.backup_rules import goes_by_rules, rule_for
 from vprotect_bridge.client.api import ExportRequest, VProtect
 from vprotect_bridge.client.errors import (
     Ambiguous,
@@ -250,6 +251,10 @@ def no_longer_allowed(operation: Operation) -> str:
     in_scope = membership and (membership.machine_guids is None or machine.guid in membership.machine_guids)
     if not membership or not in_scope or not membership.may(Role.MEMBER):
         return _("The person who asked for it may not back up this machine any more.")
+    if goes_by_rules():
+        # A wish from before the setting was changed names no rule.
+        rule = rule_for(machine, request.get("rule_guid", ""), request["destination_guid"])
+        return "" if rule else _("The plan of this machine changed: it does not say any more that backups go there.")
     granted = Grant.across_tenants.filter(
         tenant=operation.tenant_id, kind=Grant.Kind.DESTINATION, guid=request["destination_guid"]
     )
@@ -281,11 +286,14 @@ def post_once(api: VProtect, operation: Operation) -> Task | UpstreamError:
 
 def _export(api: VProtect, operation: Operation) -> Task:
     request, (window_start_ms, window_end_ms) = operation.request, _marker(operation)
+    destination_guid = request["destination_guid"]
+    rule = rule_for(operation.machine, request.get("rule_guid", ""), destination_guid) if goes_by_rules() else None
     answer = api.export(
         ExportRequest(
             vm_guid=operation.subject_guid,
             backup_type=request["backup_type"],
-            destination_guid=request["destination_guid"],
+            destination_guid=destination_guid,
+            rule_guids=(rule["guid"],) if rule else (),
             window_start_ms=window_start_ms,
             window_end_ms=window_end_ms,
             priority=request["priority"],

@@ -339,7 +339,10 @@ def _facts_of_backup(row: UpstreamBackup) -> dict[str, Any]:
         "size": row.size,
         "parent_guid": row.parent.guid if row.parent else "",
         "destinations": [
-            {"guid": copy.destination.guid, "name": copy.destination.name, "role": copy.role, "status": copy.status}
+            {
+                **{"guid": copy.destination.guid, "name": copy.destination.name},
+                **{"role": copy.role, "status": copy.status, "location_guid": copy.guid},
+            }
             for copy in row.copies
             if copy.destination
         ],

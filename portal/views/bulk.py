@@ -19,10 +19,11 @@ from portal.forms import BackupForm, BulkPlanForm
 from portal.machine_picker import MachinePicker
 from portal.plan_forms import wish_shown
 from portal.selection import Selection
-from portal.views.backups import backup_form
+from portal.views.backups import backup_form, granted_places
 from tenants.audit import address_of
 from tenants.middleware import TenantRequest
 from tenants.models import Role
+from vprotect_bridge.backup_rules import goes_by_rules
 from vprotect_bridge.bulk import (
     MOST_MACHINES,
     Prospect,
@@ -52,10 +53,12 @@ def bulk_backup(request: TenantRequest, tenant: str) -> HttpResponse:
     selection = Selection.of(request)
     if selection.is_too_large or not (selection.machines or "pick" in request.POST):
         return _nothing_to_do(request, selection)
-    destinations = list(access.granted_destinations())
+    by_rules = goes_by_rules()
+    destinations = [] if by_rules else granted_places()
     form = backup_form(
         request,
         destinations,
+        by_rules=by_rules,
         can_be_incremental=bool(incremental_policies(selection.machines)),
         data=_sent(request),
     )
@@ -70,7 +73,7 @@ def bulk_backup(request: TenantRequest, tenant: str) -> HttpResponse:
             )
         except WishRefused as refused:
             form.add_error(refused.field or None, str(refused.user_message))
-    return _form_page(request, "portal/bulk_backup.html", selection, form, destinations=destinations)
+    return _form_page(request, "portal/bulk_backup.html", selection, form, destinations=destinations, by_rules=by_rules)
 
 
 def _is_sent(request: TenantRequest, form: forms.Form) -> bool:

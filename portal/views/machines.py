@@ -33,10 +33,12 @@ from portal.machine_list import (
 from portal.operation_story import operation_context
 from tenants.middleware import TenantRequest
 from tenants.models import Role
+from vprotect_bridge.backup_rules import goes_by_rules
 from vprotect_bridge.bulk import MOST_MACHINES
 from vprotect_bridge.models import WORST_FIRST, Backup, Machine, Operation
 from vprotect_bridge.plan_wishes import may_change_plans
 from vprotect_bridge.restore_wishes import restore_points
+from vprotect_bridge.services import why_no_rule
 from vprotect_bridge.unprotected import with_causes
 
 HISTORY_SIZE = 20
@@ -211,13 +213,15 @@ def _want_fresh(machine: Machine) -> None:
 
 
 def _why_no_backup(request: TenantRequest, machine: Machine, *, is_running: bool) -> str:
-    """The key of the reason for which no backup can be asked for now; empty = it can."""
+    """The key of the reason for which no backup can be asked for now, or the reason itself; empty = it can."""
     if not machine.exists:
         return "gone"
     if is_running:
         return "running"
     if not request.membership.may(Role.MEMBER):
         return "role"
+    if goes_by_rules():
+        return str(why_no_rule(machine))
     return "" if access.granted_destinations().exists() else "no_destination"
 
 

@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from portal import access
-from portal.views.backups import destination_context
+from portal.views.backups import destination_context, granted_places
 from portal.views.restores import target_context
 from tenants.middleware import TenantRequest
 from tenants.models import Role
@@ -32,7 +32,6 @@ def question(request: TenantRequest, tenant: str, question_id: UUID) -> HttpResp
         context = target_context(asked, place.guid)
         template = "portal/partials/restore_check.html"
     else:
-        destinations = list(access.granted_destinations())
-        context = destination_context(asked, destinations, request.GET.get("destination", ""))
+        context = destination_context(asked, granted_places(), request.GET.get("destination", ""))
         template = "portal/partials/destinations.html"
     return HttpResponse(status=204) if context["is_asking"] else render(request, template, context)

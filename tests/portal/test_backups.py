@@ -20,7 +20,7 @@ from tenants.models import AuditEntry, Grant, Membership, Role, Tenant, User
 from tenants.wall import set_tenant
 from tests.conftest import machine_of, operation_on, person
 from tests.portal.conftest import ARCHIVE, STORE, counted
-from vprotect_bridge.models import Backup, Machine, Operation, OperationEvent, Question, UpstreamStatus
+from vprotect_bridge.models import Backup, Machine, Operation, OperationEvent, Plan, Question, UpstreamStatus
 from vprotect_bridge.services import BackupWish, request_backup
 
 pytestmark = pytest.mark.django_db
@@ -408,3 +408,63 @@ def test_nothing_granted_is_nothing_offered(browser: Client, machine: Machine):
     Grant.across_tenants.all().delete()
     page = words(browser.get(FORM))
     assert "has not offered you a destination" in page and "Main store" not in page
+
+
+# ── Where the plan says where backups go ─────────────────────────────────────
+
+
+@pytest.fixture
+def by_rules(settings: Any, machine: Machine) -> Plan:
+    """On a current server; the machine's plan stores on both, and has a second rule to a place nobody granted."""
+    settings.VPROTECT_DIALECT = "current"
+    usual = {"name": "Default", "active": True, "schedule_guids": [], "destinations": []}
+    rules = [
+        {**usual, "guid": "rule-1", "position": 0, "destination_guids": [STORE, ARCHIVE]},
+        {**usual, "guid": "rule-2", "position": 1, "destination_guids": ["store-of-others"]},
+    ]
+    plan = Plan.across_tenants.get()
+    Plan.across_tenants.update(held={"rules": rules})
+    return plan
+
+
+def test_the_plan_says_where_a_backup_goes(browser: Client, by_rules: Plan):
+    page = browser.get(FORM)
+    offered = [option.text for option in BeautifulSoup(page.content, "html.parser").select("#id_destination option")]
+    assert offered == ["Main store + Archive", "a destination of your provider"]
+    assert Question.across_tenants.count() == 0, "nobody needs to be asked which can be used"
+    browser.post(FORM, wish(destination="rule-2"))
+    request = Operation.across_tenants.get().request
+    assert (request["rule_guid"], request["destination_guid"]) == ("rule-2", "store-of-others")
+
+
+def test_a_destination_cannot_be_slipped_in_where_the_plan_decides(browser: Client, by_rules: Plan):
+    assert browser.post(FORM, wish(destination=ARCHIVE)).status_code == 422
+    assert not Operation.across_tenants.exists()
+
+
+def test_one_rule_leaves_nothing_to_choose(browser: Client, by_rules: Plan):
+    rules = Plan.across_tenants.get().held["rules"]
+    Plan.across_tenants.update(held={"rules": rules[:1]})
+    page = browser.get(FORM)
+    assert "The machine's plan says where its backups go." in words(page) and "Main store + Archive" in words(page)
+    assert not BeautifulSoup(page.content, "html.parser").select("select#id_destination")
+
+
+def test_without_a_plan_the_button_says_why(browser: Client, by_rules: Plan):
+    Machine.across_tenants.update(policy_guid="")
+    for page in (browser.get("/t/sunflower/machines/vm-1/"), browser.get(FORM)):
+        assert "It has no plan yet, and the plan says where backups go." in words(page)
+        assert not BeautifulSoup(page.content, "html.parser").select(
+            "a[href$='/backup/'], form input[name=backup_type]"
+        )
+    assert browser.post(FORM, wish(destination="rule-1")).status_code == 422
+
+
+def test_many_machines_go_by_the_plan_of_each(browser: Client, tenant: Tenant, by_rules: Plan):
+    machine_of(tenant, "vm-2")
+    form = {"backup_type": "FULL", "window_end": local(timezone.now() + timedelta(hours=6)), "priority": "50"}
+    form |= {"window_start": "", "client_key": str(uuid4()), "confirmed": "yes"}
+    answer = browser.post("/t/sunflower/bulk/backup/", {**form, "machines": ["vm-1", "vm-2"]}, follow=True)
+    [operation] = Operation.across_tenants.all()
+    assert (operation.subject_guid, operation.request["rule_guid"]) == ("vm-1", "rule-1")
+    assert "No plan says where its backups go." in words(answer)

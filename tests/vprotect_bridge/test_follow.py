@@ -11,12 +11,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tenants.models import Claim, Grant, Role, Tenant
-from tests.conftest import operation_on, person
+from tests.conftest import both_dialects, operation_on, person
 from vprotect_bridge import submit as protocol
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.follow import Console, follow, look_at_console
 from vprotect_bridge.models import Backup, Machine, Operation, OperationEvent
 from vprotect_bridge.places import told
+from vprotect_bridge.plan_sync import sync_plans
 from vprotect_bridge.sync import sync_inventory
 from vprotect_simulator.landscape import PROJECT_UUIDS
 from vprotect_simulator.names import guid_of
@@ -34,6 +35,8 @@ def tenant(api: VProtect) -> Tenant:
     Claim.across_tenants.create(tenant=tenant, kind=Claim.Kind.TENANT_VALUE, value=PROJECT_UUIDS["aurora-books"])
     Grant.across_tenants.create(tenant=tenant, kind=Grant.Kind.DESTINATION, guid=PRIMARY)
     sync_inventory(api)
+    if api.dialect.goes_by_rules:
+        sync_plans(api)
     return tenant
 
 
@@ -59,6 +62,7 @@ def look(api: VProtect, simulator: SimulatorServer, operation: Operation, second
     return now(operation)
 
 
+@both_dialects
 def test_export_and_store_are_one_story(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
     operation = sent_backup(api, tenant)
     assert (operation.submission, operation.phase) == ("accepted", "queued")

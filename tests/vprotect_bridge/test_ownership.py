@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tenants.models import Claim, Tenant
+from tests.conftest import both_dialects
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.types import VirtualMachine
 from vprotect_bridge.models import Machine
@@ -92,15 +93,17 @@ def test_nothing_is_asked_when_the_rows_say_it_all(api: VProtect, simulator: Sim
     assert len(simulator.control.ledger()) == before
 
 
+@both_dialects
 @pytest.mark.django_db
 def test_a_control_with_a_random_value_comes_first(api: VProtect, simulator: SimulatorServer, sunflower: Tenant):
     claim(sunflower, AURORA)
     owners(api)
     owners(api)
+    spelling = api.dialect.tenant_filters["/virtual-machines"]
     asked = [
-        call["query"]["tenantid"][0]
+        call["query"][spelling][0]
         for call in simulator.control.ledger("GET", "/virtual-machines")
-        if "tenantid" in call["query"]
+        if spelling in call["query"]
     ]
     control, value, other_control, other_value = asked
     assert value == other_value == AURORA

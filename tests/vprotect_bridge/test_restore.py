@@ -12,7 +12,7 @@ from django.utils import timezone
 from django_scopes import scope
 
 from tenants.models import AuditEntry, Claim, Grant, Membership, Role, Tenant
-from tests.conftest import person
+from tests.conftest import both_dialects, person
 from vprotect_bridge import submit as protocol
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.follow import follow
@@ -91,6 +91,7 @@ def restores_made(simulator: SimulatorServer) -> int:
 # ── From the wish to the machine ─────────────────────────────────────────────
 
 
+@both_dialects
 @pytest.mark.parametrize("guid", [WEB, GONE])
 def test_restore_and_import_are_one_story(
     guid: str, api: VProtect, simulator: SimulatorServer, tenant: Tenant, restorer: Membership

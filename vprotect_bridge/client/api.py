@@ -44,7 +44,8 @@ class VProtect:
         self.dialect = DIALECTS[dialect]
         self.schedules = Resource(self, "/schedules", Schedule.from_json)
         self.policies = Resource(self, "/policies/vm-backup", Policy.from_json)
-        self.rules = Resource(self, "/rules/vm-backup", Rule.from_json)
+        # Also destinations that are off: a PUT drops what it does not say (API reference, 12.1 and 20, trap 16).
+        self.rules = Resource(self, "/rules/vm-backup", Rule.from_json, {"only-active-destinations": "false"})
         self.mounts = Mounts(self)
 
     def list_virtual_machines(self, *, tenantid: str | None = None) -> Listing[VirtualMachine]:
@@ -119,7 +120,8 @@ class VProtect:
 
     def listing(self, answer: Answer, parse: Callable[[Any], T]) -> Listing[T]:
         """Of a question disguised as a POST, which comes whole."""
-        return _listing(answer.data, parse, complete=True)
+        rows = [] if answer.status == 204 else answer.data
+        return _listing(rows, parse, complete=True)
 
     def list_projects(self) -> Listing[Project]:
         return self.pages("/projects", {}, Project.from_json)
@@ -190,8 +192,8 @@ class VProtect:
         body = {"state": {"name": "CANCELLED"}, "statusInfo": "Canceled by user"}
         self.transport.put(f"/tasks/{checked(guid)}/state", body)
 
-    def one(self, path: str, guid: str, parse: Callable[[Any], T]) -> T:
-        return _one(self.transport.get(f"{path}/{checked(guid)}").data, parse)
+    def one(self, path: str, guid: str, parse: Callable[[Any], T], params: dict[str, str] | None = None) -> T:
+        return _one(self.transport.get(f"{path}/{checked(guid)}", params).data, parse)
 
     def pages(self, path: str, filters: dict[str, str], parse: Callable[[Any], T]) -> Listing[T]:
         """Walks the pages until the total is reached or a page brings nothing new.

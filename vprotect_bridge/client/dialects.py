@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from vprotect_bridge.client import read
+from vprotect_bridge.client.plans import Retention
 
 
 @dataclass(frozen=True)
@@ -66,18 +70,25 @@ class Dialect(Protocol):
 
     def restore_body(self, request: RestoreRequest) -> dict[str, Any]: ...
 
+    # Whether a backup on demand names the rule that says where it goes, and rules say how long backups are kept.
+    goes_by_rules: bool
+
     def mount_body(self, request: MountRequest) -> dict[str, Any]: ...
 
-    def rule_destination(self, guid: str, rule: dict[str, Any]) -> dict[str, Any]:
-        """The members of a rule that say where it stores, out of what it says now."""
+    def rule_destination(self, guid: str, rule: dict[str, Any], retention: Retention | None = None) -> dict[str, Any]:
+        """The members of a rule that say where it stores, out of what it says now; None keeps its retention."""
 
     def new_policy(self, policy: dict[str, Any], rule: dict[str, Any]) -> dict[str, Any]:
         """The body that makes a policy; `rule` is the one that it shall have."""
+
+    def kept_policy(self, policy: dict[str, Any], rules: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """What a PUT of a policy has to say so that it keeps its rules; both as read in detail."""
 
 
 class Classic:
     """3.8–4.x, the guide."""
 
+    goes_by_rules = False
     tenant_filters = {**dict.fromkeys(OF_A_TENANT, "tenantid"), "/tasks": "tenantId"}
     mounts_by_location = False
 
@@ -91,17 +102,25 @@ class Classic:
         source = {"backup": {"guid": request.backup_guid}, "node": {"guid": request.node_guid}}
         return {**source, **_mount(request)}
 
-    def rule_destination(self, guid: str, rule: dict[str, Any]) -> dict[str, Any]:
-        return {"backupDestinations": [{"guid": guid}]}
+    def rule_destination(self, guid: str, rule: dict[str, Any], retention: Retention | None = None) -> dict[str, Any]:
+        """The first is a plan's, others stay. Retention is the destination's own (API reference, 2)."""
+        held = rule.get("backupDestinations")
+        others = read.guids(held[1:]) if isinstance(held, list) else ()
+        return {"backupDestinations": [{"guid": name} for name in dict.fromkeys((guid, *others))]}
 
     def new_policy(self, policy: dict[str, Any], rule: dict[str, Any]) -> dict[str, Any]:
         """Rules are made by a call of their own (API reference, 20, trap 18)."""
+        return policy
+
+    def kept_policy(self, policy: dict[str, Any], rules: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """A PUT leaves its rules alone (API reference, 20, trap 16)."""
         return policy
 
 
 class Current:
     """5.0–7.x."""
 
+    goes_by_rules = True
     tenant_filters = dict.fromkeys(OF_A_TENANT, "project-uuid")
     mounts_by_location = True
 
@@ -116,10 +135,10 @@ class Current:
     def mount_body(self, request: MountRequest) -> dict[str, Any]:
         return {"backupLocation": {"guid": request.location_guid}, **_mount(request)}
 
-    def rule_destination(self, guid: str, rule: dict[str, Any]) -> dict[str, Any]:
-        """Retention and the other destinations stay; a new one gets what the vendor's pages propose (12.2)."""
+    def rule_destination(self, guid: str, rule: dict[str, Any], retention: Retention | None = None) -> dict[str, Any]:
+        """The other destinations stay; a new rule gets what the vendor's pages propose (12.2)."""
         held = rule.get("ruleBackupDestinations") or [_PRIMARY]
-        moved = [{**item, "backupDestination": {"guid": guid}} if _is_primary(item) else item for item in held]
+        moved = [_stored(guid, item, retention) if _is_primary(item) else item for item in held]
         return {
             "active": rule.get("active", True),
             "position": rule.get("position", 0),
@@ -128,9 +147,43 @@ class Current:
 
     def new_policy(self, policy: dict[str, Any], rule: dict[str, Any]) -> dict[str, Any]:
         """A policy without rules is refused (API reference, 20, trap 18)."""
-        return {**policy, "rules": [rule]}
+        return {**_UNTOUCHED, **policy, "rules": [rule]}
+
+    def kept_policy(self, policy: dict[str, Any], rules: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """One that is missing is deleted (20, trap 16); their own details tell more than the policy's."""
+        known = {rule["guid"] for rule in rules}
+        rows = policy.get("rules") if isinstance(policy.get("rules"), list) else []
+        others = [row for row in rows or [] if isinstance(row, dict) and row.get("guid") not in known]
+        return {**_UNTOUCHED, **policy, "rules": [*rules, *others]}
 
 
+def _stored(guid: str, item: dict[str, Any], retention: Retention | None) -> dict[str, Any]:
+    """The same with another destination, and with another retention if one is wanted."""
+    stored = {**item, "backupDestination": {"guid": guid}}
+    if retention is None:
+        return stored
+    wanted = {
+        "retentionKeepLastNFull": retention.full_count,
+        "retentionKeepFullNewerThan": retention.full_ms,
+        "retentionKeepLastNIncremental": retention.incremental_count,
+        "retentionKeepIncrementalNewerThan": retention.incremental_ms,
+        "keepLastBackupWhenSourceStillExists": retention.keeps_last,
+    }
+    settings = item.get("backupRetentionSettings")
+    kept = settings if isinstance(settings, dict) else {}
+    told = {name: value for name, value in wanted.items() if value is not None}
+    return {**stored, "backupRetentionSettings": {**{k: v for k, v in kept.items() if k not in wanted}, **told}}
+
+
+# What the reference marks as required and no plan is about (11.2).
+_UNTOUCHED = {
+    "active": True,
+    "backupRetryCount": 0,
+    "executeAutoAssignmentAfterSavingPolicy": False,
+    "dailyReportEnabled": False,
+    "disableCleanOldBackups": False,
+    "quiesceBeforeSnapshot": False,
+}
 _DAYS_30_MS = 30 * 24 * 60 * 60 * 1000
 _PRIMARY = {
     "roleType": {"name": "PRIMARY"},

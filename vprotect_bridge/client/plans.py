@@ -102,18 +102,67 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Retention:
+    """How long backups are kept (API reference, 12.2): the last so many, and those newer than so many milliseconds."""
+
+    full_count: int | None
+    full_ms: int | None
+    incremental_count: int | None
+    incremental_ms: int | None
+    keeps_last: bool
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Self:
+        return cls(
+            full_count=read.whole(row.get("retentionKeepLastNFull")),
+            full_ms=read.whole(row.get("retentionKeepFullNewerThan")),
+            incremental_count=read.whole(row.get("retentionKeepLastNIncremental")),
+            incremental_ms=read.whole(row.get("retentionKeepIncrementalNewerThan")),
+            keeps_last=row.get("keepLastBackupWhenSourceStillExists") is True,
+        )
+
+
+@dataclass(frozen=True)
+class RuleDestination:
+    """Where a rule of current servers stores, and for how long (API reference, 12.2). The lock is in days."""
+
+    guid: str
+    role: str
+    is_active: bool
+    lock_days: int
+    retention: Retention | None
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Self | None:
+        destination = Reference.read(row.get("backupDestination"))
+        settings = row.get("backupRetentionSettings")
+        if destination is None:
+            return None
+        return cls(
+            guid=destination.guid,
+            role=read.enum(row.get("roleType")),
+            is_active=row.get("active") is True,
+            lock_days=read.whole(row.get("daysToKeepRetentionLock")) or 0,
+            retention=Retention.from_json(settings) if isinstance(settings, dict) else None,
+        )
+
+
+@dataclass(frozen=True)
 class Rule:
     """API reference, 12.2 and 12.3. Without a destination it never backs anything up (20, trap 19).
 
-    `destination_guids`: the primary one first. One that is marked for deletion is as good as gone (12.2).
+    `destination_guids`: those that are on, the primary one first. `destinations` and `position` only current servers
+    tell. One that is marked for deletion is as good as gone (12.2).
     """
 
     guid: str
     name: str
     active: bool
+    position: int | None
     policy_guid: str
     schedule_guids: tuple[str, ...]
     destination_guids: tuple[str, ...]
+    destinations: tuple[RuleDestination, ...]
     is_marked_for_deletion: bool
     raw: dict[str, Any]
 
@@ -121,13 +170,18 @@ class Rule:
     def from_json(cls, row: Any) -> Self:
         row = read.row(row)
         policy = Reference.read(row.get("policy"))
+        destinations = _destinations(row)
+        is_classic = destinations is None
+        on = [item.guid for item in destinations or () if item.is_active]
         return cls(
             guid=read.guid(row),
             name=read.text(row.get("name")),
             active=row.get("active") is not False,
+            position=None if is_classic else read.whole(row.get("position")) or 0,
             policy_guid=policy.guid if policy else "",
             schedule_guids=read.guids(row.get("schedules")),
-            destination_guids=_destinations(row),
+            destination_guids=read.guids(row.get("backupDestinations")) if is_classic else tuple(on),
+            destinations=destinations or (),
             is_marked_for_deletion=row.get("markedForDeletion") is True,
             raw=row,
         )
@@ -138,13 +192,21 @@ def _time_of_day(value: Any) -> int | None:
     return None if milliseconds is None else milliseconds % DAY_MS
 
 
-def _destinations(row: dict[str, Any]) -> tuple[str, ...]:
-    """Classic rules name them, current ones wrap each with its role and retention."""
+ROLES = ("PRIMARY", "SECONDARY", "ARCHIVE")
+
+
+def by_role(role: str) -> int:
+    """Sorts the primary one first, what has no known role last."""
+    return ROLES.index(role) if role in ROLES else len(ROLES)
+
+
+def _destinations(row: dict[str, Any]) -> tuple[RuleDestination, ...] | None:
+    """Current rules wrap each with its role and retention; None = a classic one, which only names them."""
     if not isinstance(row.get("ruleBackupDestinations"), list):
-        return read.guids(row.get("backupDestinations"))
-    wrapped = [item for item in row["ruleBackupDestinations"] if isinstance(item, dict) and item.get("active")]
-    primary_first = sorted(wrapped, key=lambda item: read.enum(item.get("roleType")) != "PRIMARY")
-    return read.guids([item.get("backupDestination") for item in primary_first])
+        return None
+    wrapped = [item for item in row["ruleBackupDestinations"] if isinstance(item, dict)]
+    found = [item for row in wrapped if (item := RuleDestination.from_json(row))]
+    return tuple(sorted(found, key=lambda item: by_role(item.role)))
 
 
 # ── The calls ────────────────────────────────────────────────────────────────
@@ -169,16 +231,20 @@ class _Caller(Protocol):
 
     def pages(self, path: str, filters: dict[str, str], parse: Callable[[Any], Any]) -> Listing[Any]: ...
 
-    def one(self, path: str, guid: str, parse: Callable[[Any], Any]) -> Any: ...
+    def one(self, path: str, guid: str, parse: Callable[[Any], Any], params: dict[str, str] | None = None) -> Any: ...
 
 
 class Resource(Generic[Row]):
     """The five calls that schedules, policies and rules have alike. All raise `UpstreamError`s only."""
 
-    def __init__(self, caller: _Caller, path: str, parse: Callable[[Any], Row]) -> None:
+    def __init__(
+        self, caller: _Caller, path: str, parse: Callable[[Any], Row], details: dict[str, str] | None = None
+    ) -> None:
+        """`details`: what the query of its details has to say for them to be whole."""
         self._caller = caller
         self._path = path
         self._parse: Callable[[Any], Row] = parse
+        self._details = details
 
     def list(self, *, tenantid: str | None = None, **filters: str) -> Listing[Row]:
         """`tenantid` is sent as the dialect spells it and proves nothing: a misspelt filter is ignored (20, trap 1)."""
@@ -186,7 +252,7 @@ class Resource(Generic[Row]):
         return self._caller.pages(self._path, {**of_tenant, **filters}, self._parse)
 
     def get(self, guid: str) -> Row:
-        return self._caller.one(self._path, guid, self._parse)
+        return self._caller.one(self._path, guid, self._parse, self._details)
 
     def create(self, body: dict[str, Any]) -> None:
         """Nothing is read from the answer: what was made is found again by its name, also when the answer is lost."""

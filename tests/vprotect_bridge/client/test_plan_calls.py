@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import both_dialects
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.errors import NotFound, Rejected
 from vprotect_bridge.client.plans import Schedule
@@ -37,6 +38,7 @@ def named(rows: Any, name: str) -> Any:
     return next((row for row in rows.items if row.name == name), None)
 
 
+@both_dialects
 def test_a_schedule_is_made_read_replaced_and_deleted(api: VProtect):
     api.schedules.create(schedule())
     made = named(api.schedules.list(type="VM_BACKUP"), "aurora-1")
