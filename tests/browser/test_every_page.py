@@ -88,7 +88,7 @@ def operator(db: None) -> User:
 
 @pytest.mark.urls("portal.operator_urls")
 def test_the_operators_pages_can_be_used(operator: User, open_page: OpenPage):
-    page = open_page()
+    page = open_page(reduced_motion="reduce")
     sign_in(page, operator)
     expect(page.get_by_role("link", name="Sessions").first).to_be_visible()
     assert list(walk(page, OPERATORS)) == []

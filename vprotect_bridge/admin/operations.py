@@ -1,6 +1,7 @@
 """Operations, and those that need a decision."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from django import forms
@@ -31,10 +32,18 @@ class NameTask(ActionForm):
     task = forms.CharField(required=False, label=_("Task or machine GUID:"))
 
 
+class OutcomeFilter(admin.ChoicesFieldListFilter):
+    """An operation without an outcome is under way; its link needs a name like the others."""
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        for choice in super().choices(changelist):
+            yield {**choice, "display": choice["display"] or _("under way")}
+
+
 @admin.register(Operation)
 class OperationAdmin(ReadOnlyAdmin, admin.ModelAdmin):
     list_display = ["created_at", "tenant", "machine", "kind", "origin", "submission", "phase", "outcome", "progress"]
-    list_filter = ["submission", "outcome", "kind", "origin", "tenant"]
+    list_filter = ["submission", ("outcome", OutcomeFilter), "kind", "origin", "tenant"]
     list_select_related = ["tenant", "machine"]
     search_fields = [
         *("id", "machine__name", "subject_guid", "task_guid", "correlation_id"),
