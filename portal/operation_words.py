@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.utils import timezone
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -25,13 +25,13 @@ def estimate(operation: Operation, now: datetime | None = None) -> str:
         return ""
     usual, longest = operation.usual_ms, operation.longest_ms or operation.usual_ms
     if operation.started_at is None:
-        sentence, time = _t("Usually takes %(time)s, from %(history)s."), about(usual)
+        sentence, time = _now("Usually takes %(time)s, from %(history)s."), about(usual)
     elif (worked := ((now or timezone.now()) - operation.started_at).total_seconds() * 1000) <= usual:
-        sentence, time = _t("%(time)s left, from %(history)s."), capitalised(about(usual - worked))
+        sentence, time = _now("%(time)s left, from %(history)s."), capitalised(about(usual - worked))
     elif worked <= longest:
-        sentence, time = _t("Longer than usual: %(time)s, from %(history)s."), about(usual)
+        sentence, time = _now("Longer than usual: %(time)s, from %(history)s."), about(usual)
     else:
-        sentence, time = _t("Longer than ever before; the longest took %(time)s, from %(history)s."), about(longest)
+        sentence, time = _now("Longer than ever before; the longest took %(time)s, from %(history)s."), about(longest)
     return sentence % {"time": time, "history": _history(operation)}
 
 
@@ -53,7 +53,7 @@ def about(milliseconds: float) -> str:
     """Coarse, as nobody can know it better: "about 6 minutes", "about 3 hours"."""
     minutes = -(-milliseconds // 60_000)
     if milliseconds < 60_000:
-        return _t("less than a minute")
+        return _now("less than a minute")
     if minutes < 90:
         return ngettext("about %(count)d minute", "about %(count)d minutes", int(minutes)) % {"count": minutes}
     hours = round(minutes / 60)

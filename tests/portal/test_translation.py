@@ -118,6 +118,14 @@ def test_no_text_hides_in_an_f_string():
     assert [path.name for path in sources if hidden.search(path.read_text())] == []
 
 
+def test_no_text_hides_behind_a_name_that_the_extraction_does_not_know():
+    imported = re.compile(r"\b\w*gettext(?:_lazy)? as (\w+)")
+    sources = [path for folder in messages.OURS for path in (Path(settings.BASE_DIR) / folder).rglob("*.py")]
+    names = {name for path in sources for name in imported.findall(path.read_text())}
+    assert "_now" in names
+    assert names <= set(messages.KEYWORDS)
+
+
 def test_the_catalogues_are_in_step_with_the_code():
     """If this fails: `make messages`, then translate what is new."""
     wanted = {(text.id, text.context) for text in _catalog() if text.id}
