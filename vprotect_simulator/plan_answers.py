@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vprotect_simulator import machines, snapshots
 from vprotect_simulator.firing import DAY_MS
-from vprotect_simulator.names import Row, reference, without
+from vprotect_simulator.names import Row, guid_of, reference, without
 from vprotect_simulator.plans import backups_of, members_of, rules_of, rules_with
 from vprotect_simulator.state import State
 
@@ -39,6 +39,12 @@ def policy_row(state: State, policy: Row, *, is_extended: bool = False) -> Row:
         "ruleBackupDestinations": _flattened(rules) if state.dialect == "current" else None,
         "rules": [rule_answer(state, rule) for rule in rules] if _shows_rules(state, is_extended) else None,
     }
+
+
+def _with_guid(rule: Row, item: Row) -> Row:
+    """Each has a GUID of its own, which follows from the rule, the place and its role."""
+    destination, role = item["backupDestination"]["guid"], item["roleType"]["name"]
+    return {"guid": guid_of(f"rule-destination/{rule['guid']}/{destination}/{role}"), **item}
 
 
 def _flattened(rules: list[Row]) -> list[Row]:
@@ -77,6 +83,7 @@ def rule_answer(state: State, rule: Row) -> Row:
     backups = len(backups_of(state, rule))
     return {
         **shown,
+        "ruleBackupDestinations": [_with_guid(rule, item) for item in rule["ruleBackupDestinations"]],
         "markedForDeletion": rule.get("markedForDeletion", False),
         "daysToKeepRetentionLock": max(
             (i["daysToKeepRetentionLock"] for i in rule["ruleBackupDestinations"]), default=0

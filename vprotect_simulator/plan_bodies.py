@@ -10,7 +10,7 @@ from typing import Any
 from vprotect_simulator import reading
 from vprotect_simulator.engine import Refused
 from vprotect_simulator.firing import DAY_MS, DAYS, MONTHS, OCCURRENCES
-from vprotect_simulator.names import Row, enum, enum_name, new_guid, reference, referred_guid
+from vprotect_simulator.names import Row, enum, enum_name, reference, referred_guid
 from vprotect_simulator.reading import found
 from vprotect_simulator.state import State
 
@@ -158,7 +158,6 @@ def _rule_destination(given: Any, state: State) -> Row:
         raise Refused(400, "ruleBackupDestinations must be a list of objects")
     destination = found(state.destinations, given.get("backupDestination"))
     return {
-        "guid": reading.text(given, "guid") or new_guid(),
         "backupDestination": reference(destination),
         "roleType": reading.choice(given, "roleType", ROLES),
         "active": reading.flag(given, "active"),
@@ -171,4 +170,4 @@ def _retention(given: Row) -> Row:
     """Counts and milliseconds (12.2). Synthetic destinations have no separate ones for incremental backups."""
     numbers = {name: reading.number(given, name, least=0) for name in RETENTION if given.get(name) is not None}
     last = "keepLastBackupWhenSourceStillExists"
-    return {**numbers, last: reading.flag(given, last)}
+    return {**numbers, last: reading.flag(given, last)} if last in given else numbers

@@ -29,7 +29,6 @@ def add_policy(state: State, name: str, schedules: dict[str, tuple[str, tuple[st
     wish = {"name": name, "active": True, "priority": 50, "backupRetryCount": 0, **_ASSIGNS_NOBODY}
     state.policies[policy] = {"guid": policy, **read_policy(wish, state)}
     primary = {
-        "guid": guid_of(f"rule-destination/{name}"),
         "backupDestination": destination,
         "roleType": "PRIMARY",
         "active": True,
