@@ -46,7 +46,10 @@ def findings(page: Page, address: str, options: dict[str, Any] | None = None) ->
 
 
 def walk(page: Page, addresses: list[str]) -> Iterator[str]:
-    """What is wrong with each, by day and by night, on a phone, at 200 % and on a desk."""
+    """What is wrong with each, by day and by night, on a phone, at 200 % and on a desk.
+
+    For a browser with reduced motion: a colour that still moves from day to night is neither.
+    """
     for address in addresses:
         page.set_viewport_size(DESK)
         page.emulate_media(color_scheme="light")
@@ -76,7 +79,7 @@ def test_every_page_can_be_used_by_an_administrator(pages: dict[str, str], owner
 
 
 def test_every_page_before_signing_in_can_be_used(db: None, open_page: OpenPage):
-    assert list(walk(open_page(), BEFORE_SIGNING_IN)) == []
+    assert list(walk(open_page(reduced_motion="reduce"), BEFORE_SIGNING_IN)) == []
 
 
 @pytest.fixture
@@ -98,7 +101,7 @@ def test_a_viewer_is_shown_pages_that_can_be_used_too(
     pages: dict[str, str], sunflower: Tenant, viewer: User, accepted_complaints: list[str], open_page: OpenPage
 ):
     accepted_complaints += ["Failed to load resource"]  # pages that are not for viewers
-    page = open_page()
+    page = open_page(reduced_motion="reduce")
     sign_in(page, viewer)
     shown = ["tenant-home", "machines", "machine", "plans", "plan", "operations", "operation", "settings"]
     assert list(walk(page, [pages[name] for name in shown] + ["/t/sunflower/nowhere/"])) == []
