@@ -32,6 +32,7 @@ class MemberForm(RefusableForm):
         initial=ALL,
         label=_("Machines"),
     )
+    may_open_backups = forms.BooleanField(required=False, label=_("Takes single files out of backups"))
     machines = PickedMachines(label=_("Only these machines"))
 
     def __init__(self, *args: Any, picker: MachinePicker, **kwargs: Any):
@@ -63,7 +64,12 @@ class InviteForm(MemberForm):
 
 def initial_of(member: Membership) -> dict[str, Any]:
     guids = member.machine_guids
-    return {"role": member.role, "scope": ALL if guids is None else SOME, "machines": guids or []}
+    return {
+        "role": member.role,
+        "scope": ALL if guids is None else SOME,
+        "machines": guids or [],
+        "may_open_backups": member.may_open_backups,
+    }
 
 
 class SettingsForm(RefusableForm):

@@ -26,7 +26,7 @@ TABLES = {
         written=f"id = {CURRENT_TENANT}",
     ),
     "tenants_membership": Access(
-        web="SELECT, INSERT, UPDATE (role, machine_guids, last_seen_at), DELETE",
+        web="SELECT, INSERT, UPDATE (role, machine_guids, may_open_backups, last_seen_at), DELETE",
         operator=EVERYTHING,
         worker="SELECT",
         rows=f"{OF_CURRENT_TENANT} OR user_id = {CURRENT_USER}",

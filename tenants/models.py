@@ -95,6 +95,12 @@ class Tenant(models.Model):
     running_cap = models.PositiveSmallIntegerField(
         _("most operations at once"), null=True, blank=True, validators=[MinValueValidator(1)]
     )
+    mount_cap = models.PositiveSmallIntegerField(
+        _("most backups open for single files at once"), default=2, help_text=_("0: nobody opens any.")
+    )
+    download_cap_gib = models.PositiveIntegerField(
+        _("GiB of single files a day"), default=20, help_text=_("Of the tenant's own day, for all its people together.")
+    )
     leaves_at = models.DateTimeField(_("leaves"), null=True, editable=False)
     removed_at = models.DateTimeField(_("removed"), null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -123,7 +129,11 @@ class Role(models.TextChoices):
 
 
 class Membership(models.Model):
-    """What a person may do in a tenant. `machine_guids` null = every machine of the tenant; a list limits to it."""
+    """What a person may do in a tenant. `machine_guids` null = every machine of the tenant; a list limits to it.
+
+    `may_open_backups`, to take single files out of them, is in no role: who reads a machine's disks needs no account
+    on the machine.
+    """
 
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="memberships")
@@ -134,6 +144,7 @@ class Membership(models.Model):
         blank=True,
         verbose_name=_("only these machines"),
     )
+    may_open_backups = models.BooleanField(_("takes single files out of backups"), default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     last_seen_at = models.DateTimeField(_("last seen"), null=True, editable=False)
 
@@ -160,6 +171,7 @@ class Invitation(models.Model):
     email = models.EmailField(_("e-mail address"))
     role = models.CharField(_("role"), max_length=10, choices=Role)
     machine_guids = ArrayField(models.CharField(max_length=64, validators=[guid_validator]), null=True, blank=True)
+    may_open_backups = models.BooleanField(_("takes single files out of backups"), default=False)
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
     invited_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

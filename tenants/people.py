@@ -60,7 +60,9 @@ class Inviter:
         record(self.tenant, self.user, self.role, action, address=self.address, **detail)
 
 
-def invite(by: Inviter, email: str, role: str, machine_guids: Sequence[str] | None) -> tuple[Invitation, str]:
+def invite(
+    by: Inviter, email: str, role: str, machine_guids: Sequence[str] | None, *, may_open_backups: bool = False
+) -> tuple[Invitation, str]:
     """The invitation and its token, which is in no row. An open one for the same address stops to work.
 
     Raises `Refused` for somebody who is a member already.
@@ -80,11 +82,12 @@ def invite(by: Inviter, email: str, role: str, machine_guids: Sequence[str] | No
             email=email,
             role=role,
             machine_guids=list(machine_guids) if machine_guids is not None else None,
+            may_open_backups=may_open_backups,
             token_hash=_hash(token),
             invited_by_id=by.user.pk,
             expires_at=timezone.now() + INVITATION_LASTS,
         )
-        by.record("member_invited", email=email, invited_as=role, machines=machine_guids)
+        by.record("member_invited", email=email, invited_as=role, machines=machine_guids, files=may_open_backups)
     return invitation, token
 
 
@@ -131,7 +134,11 @@ def accept(invitation: Invitation, user: User, *, address: str | None) -> bool:
         Membership.objects.get_or_create(
             user=user,
             tenant=invitation.tenant,
-            defaults={"role": invitation.role, "machine_guids": invitation.machine_guids},
+            defaults={
+                "role": invitation.role,
+                "machine_guids": invitation.machine_guids,
+                "may_open_backups": invitation.may_open_backups,
+            },
         )
         record(invitation.tenant, user, invitation.role, "invitation_accepted", address=address, email=user.email)
     return True
@@ -145,7 +152,13 @@ def _hash(token: str) -> str:
 
 
 def change_member(
-    by: Membership, member: Membership, role: str, machine_guids: Sequence[str] | None, *, address: str | None
+    by: Membership,
+    member: Membership,
+    role: str,
+    machine_guids: Sequence[str] | None,
+    *,
+    address: str | None,
+    may_open_backups: bool = False,
 ) -> None:
     """Raises `Refused` for the last administrator or who is gone. Acts on the person's next request."""
     _check_scope(role, machine_guids)
@@ -155,9 +168,17 @@ def change_member(
         member = _as_it_is_now(member)
         if role != Role.ADMIN:
             _check_not_last(member)
-        Membership.objects.filter(pk=member.pk, tenant=by.tenant).update(role=role, machine_guids=guids)
+        changes = {"role": role, "machine_guids": guids, "may_open_backups": may_open_backups}
+        Membership.objects.filter(pk=member.pk, tenant=by.tenant).update(**changes)
         record_of(
-            by, "member_changed", address=address, email=member.user.email, was=member.role, now=role, machines=guids
+            by,
+            "member_changed",
+            address=address,
+            email=member.user.email,
+            was=member.role,
+            now=role,
+            machines=guids,
+            files=may_open_backups,
         )
 
 

@@ -69,7 +69,8 @@ def _invite(request: TenantRequest, form: InviteForm) -> str:
     """Kept only together with its mail: without the mail nobody could use it."""
     chosen = form.cleaned_data
     by = Inviter.member(request.membership, address_of(request))
-    invitation, token = invite(by, chosen["email"], chosen["role"], form.machine_guids)
+    opens = chosen["may_open_backups"]
+    invitation, token = invite(by, chosen["email"], chosen["role"], form.machine_guids, may_open_backups=opens)
     invitation_mail.send(invitation, token)
     return invitation.email
 
@@ -91,6 +92,7 @@ def member_edit(request: TenantRequest, tenant: str, member_id: int) -> HttpResp
                 form.cleaned_data["role"],
                 form.machine_guids,
                 address=address_of(request),
+                may_open_backups=form.cleaned_data["may_open_backups"],
             )
         except Refused as refused:
             form.refuse(refused)

@@ -18,7 +18,7 @@ from tenants.people import LAST_ADMINISTRATOR, is_last_administrator, only_admin
 class MembershipForm(forms.ModelForm):
     class Meta:
         model = Membership
-        fields: ClassVar = ["user", "tenant", "role", "machine_guids"]
+        fields: ClassVar = ["user", "tenant", "role", "machine_guids", "may_open_backups"]
         help_texts: ClassVar = {"machine_guids": _("GUIDs, separated by commas. Empty: every machine of the tenant.")}
 
     def clean_machine_guids(self) -> list[str] | None:
@@ -48,8 +48,8 @@ class MembershipInline(admin.TabularInline):
 @admin.register(Membership)
 class MembershipAdmin(AuditedAdmin):
     form = MembershipForm
-    list_display = ["user", "tenant", "role", "machine_guids"]
-    list_filter = ["role", "tenant"]
+    list_display = ["user", "tenant", "role", "machine_guids", "may_open_backups"]
+    list_filter = ["role", "may_open_backups", "tenant"]
     list_select_related = ["user", "tenant"]
     search_fields = ["user__email", "user__name", "tenant__name"]
     autocomplete_fields = ["user", "tenant"]

@@ -144,5 +144,9 @@ def _seed_person(person: DemoPerson, password: str, password_hash: str) -> None:
         Membership.objects.get_or_create(
             user=user,
             tenant=Tenant.objects.get(slug=person.tenant),
-            defaults={"role": person.role, "machine_guids": person.machine_guids},
+            defaults={
+                "role": person.role,
+                "machine_guids": person.machine_guids,
+                "may_open_backups": person.role in {Role.RESTORER, Role.ADMIN},
+            },
         )
