@@ -7,7 +7,7 @@ RUN python -m venv --without-pip /opt/portal \
 
 FROM python:3.11-slim AS portal
 ENV PATH=/opt/portal/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 STATIC_ROOT=/srv/static
-RUN useradd --system --uid 10001 --no-create-home portal
+RUN useradd --system --uid 10001 --no-create-home portal && install -d -o portal -m 700 /srv/spool
 WORKDIR /srv/portal
 COPY --from=requirements /opt/portal /opt/portal
 COPY manage.py ./

@@ -108,7 +108,7 @@ def _start_programs(supervisor: Supervisor, programs: Programs) -> list[dict[str
         supervisor.wait_until(
             "The simulator", lambda: answers.https_with(programs.simulator_url, programs.ca_file), seconds=30
         )
-        supervisor.start(programs.worker(), programs.beat())
+        supervisor.start(programs.worker(), programs.downloads(), programs.beat())
         supervisor.wait_until("The portal", lambda: answers.http_ok(programs.portal_url), seconds=60)
         supervisor.wait_until("The operator site", lambda: answers.http_ok(programs.operator_url), seconds=60)
         supervisor.wait_until("The worker", lambda: answers.worker(programs.redis_url), seconds=60)

@@ -70,15 +70,22 @@ class Programs:
         return self._gunicorn("operator", self.port + 1, "portal_operator", workers=1)
 
     def worker(self) -> Process:
-        command = ["-m", "celery", "-A", "portal", "worker", "-Q", QUEUES, "--concurrency", "2"]
-        command += ["--loglevel", "INFO", "--without-gossip", "--without-mingle"]
+        return self._celery("worker", QUEUES, concurrency=2)
+
+    def downloads(self) -> Process:
+        """Workers of their own for files, which take long."""
+        return self._celery("downloads", "downloads", concurrency=1)
+
+    def _celery(self, name: str, queues: str, concurrency: int) -> Process:
+        command = ["-m", "celery", "-A", "portal", "worker", "-n", f"{name}@%h", "-Q", queues]
+        command += ["--concurrency", str(concurrency), "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
         vprotect = {
             "VPROTECT_URL": self.simulator_url,
             "VPROTECT_LOGIN": VPROTECT_LOGIN,
             "VPROTECT_PASSWORD": self.passwords.vprotect,
             "VPROTECT_CA_FILE": str(self.ca_file),
         }
-        return self._process("worker", command, {**self._environment("worker", "portal_worker"), **vprotect})
+        return self._process(name, command, {**self._environment("worker", "portal_worker"), **vprotect})
 
     def beat(self) -> Process:
         command = ["-m", "celery", "-A", "portal", "beat", "--schedule", str(self.folder / "beat")]
@@ -110,6 +117,7 @@ class Programs:
             "STAFF_SECOND_FACTOR": "no",
             "EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend",
             "STATIC_ROOT": str(self.folder / "static"),
+            "SPOOL_FOLDER": str(self.folder / "spool"),
             "VPROTECT_DIALECT": "classic",
             "VPROTECT_FOLLOW_SECONDS": "1",  # the simulator works faster than life
         }

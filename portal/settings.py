@@ -234,6 +234,12 @@ DEFAULT_FROM_EMAIL = environment.text("DEFAULT_FROM_EMAIL", "portal@localhost")
 # ── vProtect ─────────────────────────────────────────────────────────────────
 # Only a worker has the address and the password; in any other process they are not even read.
 VPROTECT_DIALECT = environment.text("VPROTECT_DIALECT", "classic", choices=("classic", "current"))
+# What `unmountTime` means to this server: nothing, a moment (5.0, 5.1), or a length (docs/vprotect-api.md, 2).
+VPROTECT_UNMOUNT_TIME = environment.text(
+    "VPROTECT_UNMOUNT_TIME",
+    {"classic": "absent", "current": "duration"}[VPROTECT_DIALECT],
+    choices=("absent", "absolute", "duration"),
+)
 VPROTECT_SECONDS = {
     "timeout": environment.number("VPROTECT_TIMEOUT", 20, least=1),
     "follow": environment.number("VPROTECT_FOLLOW_SECONDS", 3, least=0.1),
@@ -248,6 +254,13 @@ if PROCESS == "worker":
     VPROTECT_LOGIN = environment.text("VPROTECT_LOGIN")
     VPROTECT_PASSWORD = environment.text("VPROTECT_PASSWORD")
     VPROTECT_CA_FILE = environment.file("VPROTECT_CA_FILE")
+
+# ── Single files ─────────────────────────────────────────────────────────────
+# Where files lie on their way from vProtect to a browser; web and the workers of downloads share it.
+SPOOL_FOLDER = Path(environment.text("SPOOL_FOLDER", BASE_DIR / "spool"))
+SPOOL_FILE_BYTES = int(environment.number("SPOOL_FILE_GIB", 20, least=0.001) * 1024**3)
+SPOOL_BYTES = int(environment.number("SPOOL_GIB", 100, least=0.001) * 1024**3)
+SPOOL_HOURS = environment.number("SPOOL_HOURS", 24, least=0.01)
 
 # ── Celery ───────────────────────────────────────────────────────────────────
 # A message is a doorbell that may be lost or rung twice; all truth is in PostgreSQL (docs/submit-protocol.md).
@@ -273,6 +286,10 @@ CELERY_TASK_ROUTES = {
     "vprotect_bridge.tasks.submit": {"queue": "submit"},
     "vprotect_bridge.tasks.answer": {"queue": "submit"},
     "vprotect_bridge.tasks.plans": {"queue": "submit"},
+    "vprotect_bridge.tasks.mounts": {"queue": "follow"},
+    # A file can take hours: these have workers of their own.
+    "vprotect_bridge.tasks.fetch": {"queue": "downloads"},
+    "vprotect_bridge.tasks.sweep_spool": {"queue": "downloads"},
     "vprotect_bridge.tasks.follow": {"queue": "follow"},
     "vprotect_bridge.tasks.reconcile": {"queue": "follow"},
     "vprotect_bridge.tasks.sync_inventory": {"queue": "inventory"},
@@ -296,6 +313,8 @@ CELERY_BEAT_SCHEDULE = {
     "sync-inventory": _every("sync_inventory", VPROTECT_SECONDS["inventory"]),
     "sync-plans": _every("sync_plans", VPROTECT_SECONDS["inventory"]),
     "plans": _every("plans", VPROTECT_SECONDS["reconcile"]),
+    "mounts": _every("mounts", VPROTECT_SECONDS["reconcile"]),
+    "sweep-spool": _every("sweep_spool", VPROTECT_SECONDS["reconcile"]),
     "sync-backups": _every("sync_backups", min(VPROTECT_SECONDS["inventory"], 5)),
 }
 

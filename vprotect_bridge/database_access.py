@@ -43,6 +43,18 @@ TABLES = {
         web="SELECT, INSERT, UPDATE (state, next_at, decided_at)", operator="SELECT, UPDATE, DELETE"
     ),
     "vprotect_bridge_question": tenant_owned(web="SELECT, INSERT", operator="SELECT, DELETE"),
+    "vprotect_bridge_mount": tenant_owned(web="SELECT, UPDATE (close_wanted_at)", operator="SELECT, DELETE"),
+    # What is inside machines is for their tenants alone.
+    "vprotect_bridge_folder": tenant_owned(
+        web="SELECT, INSERT, UPDATE (asked_at, answered_at, problem)", operator="SELECT (id, tenant_id), DELETE"
+    ),
+    "vprotect_bridge_fileentry": tenant_owned(web="SELECT", operator="SELECT (id, tenant_id), DELETE"),
+    "vprotect_bridge_chosenentry": tenant_owned(
+        web="SELECT, INSERT, DELETE", operator="SELECT (id, tenant_id), DELETE"
+    ),
+    "vprotect_bridge_download": tenant_owned(
+        web="SELECT, INSERT, UPDATE (cancel_wanted_at, taken_at)", operator="SELECT, DELETE"
+    ),
     "vprotect_bridge_upstreamstatus": Access(
         web="SELECT", operator="SELECT, UPDATE", worker=EVERYTHING, reason="one row, how vProtect is"
     ),

@@ -22,6 +22,16 @@ def ring_plans() -> None:
     _ring("vprotect_bridge.tasks.plans")
 
 
+def ring_mounts() -> None:
+    """There is an open backup to close."""
+    _ring("vprotect_bridge.tasks.mounts")
+
+
+def ring_fetch() -> None:
+    """There is a download to fetch."""
+    _ring("vprotect_bridge.tasks.fetch")
+
+
 def _ring(task: str) -> None:
     try:
         current_app.send_task(task, expires=60)

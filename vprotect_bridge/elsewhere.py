@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from vprotect_bridge.client.types import Task
-from vprotect_bridge.models import Backup, Machine, Operation
+from vprotect_bridge.models import Backup, Machine, Mount, Operation
 
 Kind = Operation.Kind
 Origin = Operation.Origin
@@ -52,10 +52,12 @@ def note(tasks: Iterable[Task], belongs: Callable[[Task, Operation], bool]) -> l
     owned = {machine.guid: machine for machine in machines}
     if not owned:
         return []
-    known = _known_operations(owned)
+    known, unmounting = _known_operations(owned), _being_unmounted(tasks_of=by_machine)
     new: dict[tuple[str, str], Operation] = {}
     for guid, machine in owned.items():
         for task in by_machine[guid]:
+            if task.guid in unmounting:
+                continue
             if not any(_may_be_of(task, operation, belongs) for operation in known[guid]):
                 story = task.backup.guid if task.backup and task.type in KIND_OF_TASK else task.guid
                 new.setdefault((guid, story), _operation(task, machine))
@@ -69,6 +71,21 @@ def _known_operations(machines: Iterable[str]) -> dict[str, list[Operation]]:
     for operation in Operation.across_tenants.filter(lately, subject_guid__in=machines):
         known[operation.subject_guid].append(operation)
     return known
+
+
+def _being_unmounted(tasks_of: dict[str, list[Task]]) -> set[str]:
+    """UNMOUNT tasks of backups that we mounted: the end of a story that is told on the mount's own page."""
+    unmounting = {
+        task.guid: task.backup.guid
+        for tasks in tasks_of.values()
+        for task in tasks
+        if task.type == "UNMOUNT" and task.backup
+    }
+    if not unmounting:
+        return set()
+    ours = Mount.across_tenants.filter(backup__guid__in=unmounting.values())
+    guids = set(ours.values_list("backup__guid", flat=True))
+    return {task for task, backup in unmounting.items() if backup in guids}
 
 
 def _may_be_of(task: Task, operation: Operation, belongs: Callable[[Task, Operation], bool]) -> bool:

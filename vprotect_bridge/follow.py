@@ -1,8 +1,8 @@
 """Follows accepted operations to their end: two listings a cycle, however many people watch.
 
-EXPORT and STORE are one story, RESTORE and IMPORT another (API reference, 7.4); what started elsewhere is noted and
-followed as well. The authority on a backup is its own
-entry, on a restore its job: a task that vanished is not a failure, and a first task that finished is not yet the end.
+EXPORT and STORE are one story, RESTORE and IMPORT another, RESTORE and MOUNT a third (API reference, 7.2 and 7.4); what
+started elsewhere is noted and followed as well. The authority on a backup is its own entry, on a restore or a mount its
+job: a task that vanished is not a failure, and a first task that finished is not yet the end.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
@@ -19,7 +20,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
 from tenants.models import Claim
-from vprotect_bridge import elsewhere, restoring
+from vprotect_bridge import elsewhere, mounting, restoring
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.errors import NotFound, Rejected, UpstreamError
 from vprotect_bridge.client.types import Backup as UpstreamBackup
@@ -41,7 +42,12 @@ Kind = Operation.Kind
 Origin = Operation.Origin
 
 # The tasks of each story, in their order; any other task is a story by itself.
-STEPS = {Kind.BACKUP: ("EXPORT", "STORE"), Kind.RESTORE: ("RESTORE", "IMPORT"), Kind.TASK: ()}
+STEPS = {
+    Kind.BACKUP: ("EXPORT", "STORE"),
+    Kind.RESTORE: ("RESTORE", "IMPORT"),
+    Kind.MOUNT: ("RESTORE", "MOUNT"),
+    Kind.TASK: (),
+}
 PHASE_OF_TASK = {
     ("EXPORT", "QUEUED"): Phase.QUEUED,
     ("EXPORT", "RUNNING"): Phase.EXPORTING,
@@ -51,6 +57,8 @@ PHASE_OF_TASK = {
     ("RESTORE", "RUNNING"): Phase.RESTORING,
     ("IMPORT", "QUEUED"): Phase.RESTORING,
     ("IMPORT", "RUNNING"): Phase.IMPORTING,
+    ("MOUNT", "QUEUED"): Phase.RESTORING,
+    ("MOUNT", "RUNNING"): Phase.MOUNTING,
 }
 OUTCOME_OF_TASK = {
     "FINISHED": Outcome.SUCCEEDED,
@@ -65,11 +73,15 @@ LOOKS_AROUND_AFTER = timedelta(minutes=1)
 
 @dataclass
 class Console:
-    """What is queued and running upstream now. `queue` is in the order in which vProtect will start it."""
+    """What is queued and running upstream now. `queue` is in the order in which vProtect will start it.
+
+    `tied`: whose own task a task is, by GUIDs. Of two stories of one backup, neither shows the other's.
+    """
 
     queue: list[Task] = field(default_factory=list)
     running: list[Task] = field(default_factory=list)
     complete: bool = False
+    tied: dict[str, UUID] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tasks = [*self.running, *self.queue]
@@ -81,7 +93,8 @@ class Console:
     def task_of(self, operation: Operation) -> Task | None:
         """The task that works on this operation now: its own, its backup's STORE, or an automatic repetition."""
         candidates = [*self._of_machine.get(operation.subject_guid, ()), *self._of_machine.get("", ())]
-        return next((task for task in candidates if _belongs(task, operation)), None)
+        free = [task for task in candidates if self.tied.get(task.guid, operation.pk) == operation.pk]
+        return next((task for task in free if _belongs(task, operation)), None)
 
     def place_of(self, task: Task) -> int | None:
         """As people are told it; none where part of the queue was not seen."""
@@ -103,6 +116,7 @@ def follow(api: VProtect) -> int:
     if not operations and not resent and _looked_lately():
         return 0
     console = look_at_console(api)
+    console.tied = {operation.task_guid: operation.pk for operation in operations if operation.task_guid}
     for operation in resent:
         _watch_for_double(console, operation)
     operations += elsewhere.note(console.strangers(operations), _belongs)
@@ -159,7 +173,8 @@ def _belongs(task: Task, operation: Operation) -> bool:
     is_new = task.guid not in operation.baseline
     made = task.dst_protected_entity
     makes_another = bool(operation.restored_guid) and made is not None and made.guid != operation.restored_guid
-    is_step = task.type in STEPS[Kind(operation.kind)]
+    kind = Kind(operation.kind)
+    is_step = task.type in STEPS[kind] and task.restore_type in {"", restoring.RESTORE_TYPE.get(kind, "")}
     return same_machine and same_backup and is_new and is_step and not makes_another
 
 
@@ -284,7 +299,7 @@ def _end_of_backup(api: VProtect, operation: Operation, task: Task | None) -> tu
 def _end_of_restore(api: VProtect, operation: Operation, task: Task | None) -> tuple[Outcome | None, dict[str, Any]]:
     """By the restore job; where a server has none, or it is not ours, by the tasks."""
     job = _restore_job(api, operation)
-    imported = None if job else _import_task(api, operation)
+    imported = None if job else _second_task(api, operation)
     if job:
         outcome, restored = OUTCOME_OF_STATUS.get(job.status), job.dst_protected_entity
     else:
@@ -302,13 +317,36 @@ def _end_of_restore(api: VProtect, operation: Operation, task: Task | None) -> t
     return outcome, changes
 
 
+def _end_of_mount(api: VProtect, operation: Operation, task: Task | None) -> tuple[Outcome | None, dict[str, Any]]:
+    """By the job as well; it has succeeded when what was mounted is found."""
+    job = _restore_job(api, operation)
+    mounted = None if job else _second_task(api, operation)
+    if job:
+        outcome = OUTCOME_OF_STATUS.get(job.status)
+    else:
+        outcome = OUTCOME_OF_TASK.get(mounted.state) if mounted else _outcome_without_trace(operation, task)
+    changes: dict[str, Any] = {"restore_job_guid": job.guid if job else operation.restore_job_guid}
+    is_good = outcome in {Outcome.SUCCEEDED, Outcome.PARTIAL}
+    if is_good and mounting.lay_open(api, operation) is None:
+        outcome = _outcome_without_trace(operation, None)
+    if outcome is not None:
+        return outcome, changes
+    is_before_mount = operation.phase in {Phase.QUEUED, Phase.RESTORING} and not is_good and (job or task) is not None
+    return None, {**changes, "phase": Phase.RESTORING if is_before_mount else Phase.CHECKING}
+
+
 def _end_of_task(api: VProtect, operation: Operation, task: Task | None) -> tuple[Outcome | None, dict[str, Any]]:
     """By the task alone: no other thing tells how it ended."""
     outcome = OUTCOME_OF_TASK.get(task.state) if task else Outcome.UNKNOWN
     return outcome, {"phase": operation.phase}
 
 
-ENDS = {Kind.BACKUP: _end_of_backup, Kind.RESTORE: _end_of_restore, Kind.TASK: _end_of_task}
+ENDS = {
+    Kind.BACKUP: _end_of_backup,
+    Kind.RESTORE: _end_of_restore,
+    Kind.MOUNT: _end_of_mount,
+    Kind.TASK: _end_of_task,
+}
 
 
 def _restore_job(api: VProtect, operation: Operation) -> RestoreJob | None:
@@ -317,14 +355,15 @@ def _restore_job(api: VProtect, operation: Operation) -> RestoreJob | None:
     return restoring.find_job(operation, api.list_restore_jobs(protected_entity=operation.subject_guid).items)
 
 
-def _import_task(api: VProtect, operation: Operation) -> Task | None:
-    """The second task of this restore, also when it has ended; it decides where a server has no restore jobs.
+def _second_task(api: VProtect, operation: Operation) -> Task | None:
+    """The second task of this story, also when it has ended; it decides where a server has no restore jobs.
 
     What was there before somebody else's restore began is not known: only the machine that it makes tells it.
     """
     if operation.origin != Origin.PORTAL and not operation.restored_guid:
         return None
-    listing = api.list_tasks(protected_entity=operation.subject_guid, type="IMPORT")
+    _first, second = STEPS[Kind(operation.kind)]
+    listing = api.list_tasks(protected_entity=operation.subject_guid, type=second)
     return next((task for task in listing.items if _belongs(task, operation)), None)
 
 

@@ -27,7 +27,12 @@ from tenants.spreadsheets import safe_cell
 from vprotect_bridge.models import (
     Backup,
     BulkRequest,
+    ChosenEntry,
+    Download,
+    FileEntry,
+    Folder,
     Machine,
+    Mount,
     Operation,
     OperationEvent,
     OperationTask,
@@ -38,6 +43,7 @@ from vprotect_bridge.models import (
 
 STILL_TO_COME = _("Its time to be removed has not come yet.")
 STILL_RUNNING = _("%(count)d operations are not finished. Wait for them, or decide those that need attention.")
+STILL_OPEN = _("%(count)d backups are still open for their single files. They are being closed; wait a moment.")
 
 
 class NotYet(Exception):
@@ -72,6 +78,10 @@ _FILES: dict[str, tuple[type[Model], tuple[str, ...]]] = {
             *("id", "machine__name", "kind", "origin", "created_at", "created_by__email", "request"),
             *("outcome", "user_message", "started_at", "finished_at", "task_guid", "backup_guid", "correlation_id"),
         ),
+    ),
+    "opened-backups": (
+        Mount,
+        ("machine_name", "machine_guid", "backup__guid", "opened_at", "closed_at", "closed_by", "operation__id"),
     ),
     "plans": (Plan, ("name", "policy_guid", "standing", "vanished_at")),
     "members": (Membership, ("user__email", "user__name", "role", "machine_guids", "created_at", "last_seen_at")),
@@ -119,9 +129,12 @@ def remove(tenant: Tenant, *, by: AbstractBaseUser | AnonymousUser, address: str
             raise NotYet(STILL_TO_COME)
         if running := Operation.across_tenants.filter(tenant=tenant, outcome="").count():
             raise NotYet(STILL_RUNNING % {"count": running})
+        if opened := Mount.across_tenants.filter(tenant=tenant, closed_at=None).count():
+            raise NotYet(STILL_OPEN % {"count": opened})
         people = list(User.objects.filter(memberships__tenant=tenant).exclude(is_staff=True))
+        of_mounts = (Download, ChosenEntry, FileEntry, Folder, Mount)
         of_operations = (OperationEvent, OperationTask, Question, Operation, BulkRequest)
-        for model in (*of_operations, PlanChange, Plan, Invitation, Grant):
+        for model in (*of_mounts, *of_operations, PlanChange, Plan, Invitation, Grant):
             rows = model._default_manager.filter(tenant=tenant)
             rows._raw_delete(rows.db)
         for claim in Claim.across_tenants.filter(tenant=tenant):

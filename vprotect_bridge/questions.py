@@ -41,7 +41,9 @@ def answer_questions(api: VProtect) -> int:
 
 def _ask(api: VProtect, question: Question) -> tuple[dict[str, list[str]], bool]:
     listing: Listing[Any]
-    if question.kind == Question.Kind.RESTORE_TARGETS:
+    if question.kind == Question.Kind.MOUNTABLE_BACKUPS:
+        listing = api.mounts.candidates(question.machine.guid)
+    elif question.kind == Question.Kind.RESTORE_TARGETS:
         listing = api.list_hypervisors(backup_to_be_restored=question.backup_guid)
     else:
         listing = api.usable_destinations([question.machine.guid])

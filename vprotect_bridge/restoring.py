@@ -16,6 +16,8 @@ from vprotect_bridge.models import Backup, Operation
 from vprotect_bridge.sight import Sight, free_of_others
 
 RESTORABLE = {"SUCCESS", "PARTIAL_SUCCESS"}
+# What tells the one story from the other, where the server tells it at all (API reference, 6.1).
+RESTORE_TYPE = {Operation.Kind.RESTORE: "RESTORE_AND_IMPORT", Operation.Kind.MOUNT: "RESTORE_AND_MOUNT"}
 
 
 def refusal(operation: Operation) -> str:
@@ -41,7 +43,13 @@ def look_up(api: VProtect, operation: Operation) -> Sight:
     """
     tasks = api.list_tasks(protected_entity=operation.subject_guid)
     restores = [task for task in tasks.items if task.type == "RESTORE"]
-    of_backup = [task for task in restores if task.backup and task.backup.guid == operation.request["backup_guid"]]
+    of_backup = [
+        task
+        for task in restores
+        if task.backup
+        and task.backup.guid == operation.request["backup_guid"]
+        and task.restore_type in {"", RESTORE_TYPE[Operation.Kind(operation.kind)]}
+    ]
     jobs = api.list_restore_jobs(protected_entity=operation.subject_guid)
     seen = (*(task.guid for task in tasks.items), *(job.guid for job in jobs.items))
     is_complete = tasks.complete and jobs.complete and not (tasks.dropped or jobs.dropped)
@@ -55,10 +63,10 @@ def look_up(api: VProtect, operation: Operation) -> Sight:
 
 
 def find_job(operation: Operation, jobs: tuple[RestoreJob, ...]) -> RestoreJob | None:
-    """The one job of this backup and this name since the send that was not there before and is no other's."""
+    """The one job of this kind, backup and name since the send that was not there before and is no other's."""
     if operation.restore_job_guid:
         return next((job for job in jobs if job.guid == operation.restore_job_guid), None)
-    wanted_name = operation.request["name"] or operation.machine.name
+    wanted_name = operation.request.get("name") or operation.machine.name
     others = Operation.across_tenants.filter(subject_guid=operation.subject_guid).exclude(pk=operation.pk)
     tied = set(others.exclude(restore_job_guid="").values_list("restore_job_guid", flat=True))
     ours = [
@@ -69,8 +77,14 @@ def find_job(operation: Operation, jobs: tuple[RestoreJob, ...]) -> RestoreJob |
         and job.backup is not None
         and job.backup.guid == operation.request["backup_guid"]
         and job.restored_name in {"", wanted_name}
+        and job.restore_type in {"", RESTORE_TYPE[Operation.Kind(operation.kind)]}
     ]
     return ours[0] if len(ours) == 1 else None
+
+
+def prepare(api: VProtect, operation: Operation) -> str:
+    """All that is sent was chosen by the person."""
+    return ""
 
 
 def post(api: VProtect, operation: Operation) -> Task:

@@ -242,6 +242,8 @@ def may_cancel(membership: Membership, operation: Operation) -> bool:
     """Who may ask for such an operation may also take it back. What the provider started is not theirs."""
     if operation.origin == Operation.Origin.ELSEWHERE or operation.kind == Operation.Kind.TASK:
         return False
+    if operation.kind == Operation.Kind.MOUNT:
+        return membership.may_open_backups
     return membership.may(Role.RESTORER if operation.kind == Operation.Kind.RESTORE else Role.MEMBER)
 
 

@@ -16,6 +16,7 @@ import random
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 from django.conf import settings
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -23,7 +24,7 @@ from django.utils.translation import gettext_noop as _
 
 from tenants.correlation import correlation_id
 from tenants.models import Grant, Membership, Role
-from vprotect_bridge import restoring
+from vprotect_bridge import mounting, restoring
 from vprotect_bridge.backup_rules import goes_by_rules, rule_for
 from vprotect_bridge.client.api import ExportRequest, VProtect
 from vprotect_bridge.client.errors import (
@@ -46,6 +47,9 @@ logger = logging.getLogger(__name__)
 
 Submission = Operation.Submission
 Outcome = Operation.Outcome
+
+# Kinds that are looked up and sent in a way of their own; the others are backups.
+OWN_WAYS = {Operation.Kind.RESTORE: restoring, Operation.Kind.MOUNT: mounting}
 
 MOST_SENDS = 3
 LEASE_SECONDS = 60
@@ -99,8 +103,8 @@ def look_up(api: VProtect, operation: Operation) -> Sight:
     A match counts at any time. Absent needs a complete listing, filtered again by us, and no unknown new backup.
     Raises `UpstreamError` when vProtect cannot be asked.
     """
-    if operation.kind == Operation.Kind.RESTORE:
-        return restoring.look_up(api, operation)
+    if own := _own_way(operation):
+        return own.look_up(api, operation)
     fidelity = UpstreamStatus.objects.values_list("marker_fidelity", flat=True).get(pk=1)
     listing = api.list_tasks(protected_entity=operation.subject_guid, type="EXPORT")
     exports = [
@@ -216,10 +220,12 @@ def _send(session: OperationSession, api: VProtect, operation: Operation) -> Non
         _end_overdue(session, api, operation)
         return
     if refusal := no_longer_allowed(operation):
-        session.move(operation, Submission.REJECTED, detail=refusal, **_finished(Outcome.REFUSED, refusal))
+        _refuse(session, operation, refusal)
         return
     try:
         sight = look_up(api, operation)
+        own = _own_way(operation)
+        refusal = own.prepare(api, operation) if own and sight.absent else ""
     except UpstreamError as error:
         defer(session, operation, error)
         return
@@ -229,10 +235,20 @@ def _send(session: OperationSession, api: VProtect, operation: Operation) -> Non
         adopt(session, operation, sight)
     elif not sight.absent:
         defer(session, operation, None)
+    elif refusal:
+        _refuse(session, operation, refusal)
     elif commit_intent(session, operation, sight):
         # Nothing may stand between these two lines: the commit proved that the lock is still held.
         answer = post_once(api, operation)
         record(session, operation, answer)
+
+
+def _own_way(operation: Operation) -> Any:
+    return OWN_WAYS.get(Operation.Kind(operation.kind))
+
+
+def _refuse(session: OperationSession, operation: Operation, refusal: str) -> None:
+    session.move(operation, Submission.REJECTED, detail=refusal, **_finished(Outcome.REFUSED, refusal))
 
 
 def no_longer_allowed(operation: Operation) -> str:
@@ -240,8 +256,8 @@ def no_longer_allowed(operation: Operation) -> str:
 
     A role may have been lowered, a machine moved or deleted, a grant withdrawn since the click.
     """
-    if operation.kind == Operation.Kind.RESTORE:
-        return restoring.refusal(operation)
+    if own := _own_way(operation):
+        return own.refusal(operation)
     machine, request = operation.machine, operation.request
     if not operation.tenant.is_active or machine.tenant_id != operation.tenant_id:
         return _("This machine is not yours any more.")
@@ -264,22 +280,31 @@ def no_longer_allowed(operation: Operation) -> str:
 
 
 def commit_intent(session: OperationSession, operation: Operation, sight: Sight) -> bool:
-    """Says durably "from now on a request may be on its way"; False = the row is not ours any more."""
-    return session.move(
-        operation,
-        Submission.SENDING,
-        baseline=list(sight.seen_guids),
-        attempts=operation.attempts + 1,
-        sent_at=DatabaseClock(),
-        absent_seen=0,
-        place_in_line=None,
-    )
+    """Says durably "from now on a request may be on its way"; False = the row is not ours any more.
+
+    Also while another send for this machine is unresolved, whose task could be taken for this one's: it waits.
+    """
+    try:
+        return session.move(
+            operation,
+            Submission.SENDING,
+            baseline=list(sight.seen_guids),
+            request=operation.request,
+            attempts=operation.attempts + 1,
+            sent_at=DatabaseClock(),
+            absent_seen=0,
+            place_in_line=None,
+        )
+    except psycopg.errors.UniqueViolation:
+        logger.info("operation %s waits for another one's send", operation.pk)
+        return False
 
 
 def post_once(api: VProtect, operation: Operation) -> Task | UpstreamError:
     """Sends the one POST. Whatever is not provably one thing is ambiguous."""
     try:
-        return restoring.post(api, operation) if operation.kind == Operation.Kind.RESTORE else _export(api, operation)
+        own = _own_way(operation)
+        return own.post(api, operation) if own else _export(api, operation)
     except UpstreamError as error:
         return error
 

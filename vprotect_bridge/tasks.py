@@ -8,8 +8,9 @@ from functools import wraps
 
 from celery import shared_task
 
-from vprotect_bridge import doorbell, plan_changes, plan_sync, questions, sync
+from vprotect_bridge import browsing, doorbell, fetching, plan_changes, plan_sync, questions, spool, sync
 from vprotect_bridge import follow as following
+from vprotect_bridge import mounts as mounting
 from vprotect_bridge import submit as submitting
 from vprotect_bridge.client.errors import UpstreamError
 from vprotect_bridge.connection import note_error, own_connection, try_lock, vprotect
@@ -88,3 +89,29 @@ def plans() -> None:
 @shared_task
 def answer() -> None:
     questions.answer_questions(vprotect())
+    browsing.answer_folders(vprotect())
+
+
+@shared_task
+@_alone
+def mounts() -> None:
+    mounting.follow_mounts(vprotect())
+    # Those for which the ring was lost.
+    browsing.answer_folders(vprotect())
+
+
+# As long as a large file over a slow line takes; each piece of it has a deadline of its own.
+LONGEST_FETCH_SECONDS = 12 * 3600
+
+
+@shared_task(soft_time_limit=LONGEST_FETCH_SECONDS, time_limit=LONGEST_FETCH_SECONDS + 60)
+def fetch() -> None:
+    fetching.fetch(vprotect())
+
+
+@shared_task
+@_alone
+def sweep_spool() -> None:
+    spool.sweep()
+    for _ in range(min(fetching.due(), MOST_RINGS)):
+        doorbell.ring_fetch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -20,10 +21,16 @@ from tests.conftest import WebClient, machine_of, operation_on, person
 from vprotect_bridge.models import (
     Backup,
     BulkRequest,
+    ChosenEntry,
     Cluster,
     Destination,
+    Download,
+    FileEntry,
+    Folder,
     Hypervisor,
     Machine,
+    Mount,
+    Operation,
     Plan,
     PlanChange,
     Question,
@@ -36,6 +43,7 @@ Cast = dict[str, User | None]
 @pytest.fixture
 def cast(sunflower: Tenant, pine: Tenant) -> Cast:
     people: Cast = {role: person(sunflower, role, role) for role in Role.values}
+    Membership.objects.filter(user=people["admin"]).update(may_open_backups=True)
     people["anonymous"] = None
     people["stranger"] = person(pine, "stranger", Role.ADMIN)
     removed = person(sunflower, "removed", Role.ADMIN)
@@ -88,6 +96,7 @@ def ids_of(tenant: Tenant, machine: Machine, other: Machine) -> dict[str, Any]:
     )
     operation_on(other, bulk_request=bulk, is_bulk=True, outcome="succeeded", client_key=uuid4())
     return {
+        **opened_ids(tenant, machine),
         "guid": machine.guid,
         "operation_id": operation.pk,
         "question_id": question.pk,
@@ -96,6 +105,37 @@ def ids_of(tenant: Tenant, machine: Machine, other: Machine) -> dict[str, Any]:
         "plan_id": plan.pk,
         "bulk_id": bulk.pk,
     }
+
+
+def opened_ids(tenant: Tenant, machine: Machine) -> dict[str, Any]:
+    """An open backup of the machine's with a folder, and a download of the tenant's administrator's."""
+    now = timezone.now()
+    administrator = Membership.objects.filter(tenant=tenant, role=Role.ADMIN).first()
+    backup, _made = Backup.across_tenants.get_or_create(
+        guid=f"opened-{tenant.pk}", defaults={"machine": machine, "tenant": tenant, "status": "OLD", "sort_at": now}
+    )
+    operation = operation_on(machine, kind=Operation.Kind.MOUNT, outcome="succeeded")
+    mount = Mount.across_tenants.create(
+        tenant=tenant,
+        operation=operation,
+        backup=backup,
+        machine_guid=machine.guid,
+        machine_name=machine.name,
+        guid=f"mount-{tenant.pk}",
+        file_systems=[{"guid": f"system-{tenant.pk}", "volume": "/dev/sda1", "label": "", "type": "ext4", "size": 1}],
+        closes_at=now + timedelta(hours=1),
+    )
+    folder = Folder.across_tenants.create(
+        tenant=tenant, mount=mount, file_system_guid=f"system-{tenant.pk}", path="/", path_digest="-", answered_at=now
+    )
+    entry = FileEntry.across_tenants.create(tenant=tenant, folder=folder, name="hosts", type="REGULAR_FILE", size=9)
+    Folder.across_tenants.filter(pk=folder.pk).update(count=1)
+    user = administrator.user if administrator else User.objects.create_user(f"files@{tenant.slug}.example")
+    ChosenEntry.across_tenants.create(tenant=tenant, user=user, mount=mount, entry=entry)
+    download = Download.across_tenants.create(
+        tenant=tenant, mount=mount, created_by=user, name="hosts", items=[], is_archive=False, reserved_bytes=0
+    )
+    return {"mount_id": mount.pk, "folder_id": folder.pk, "download_id": download.pk, "entry_id": entry.pk}
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ READABLE = {
     *("vprotect_bridge_backupday", "vprotect_bridge_plan", "vprotect_bridge_planchange", "vprotect_bridge_question"),
     "vprotect_bridge_bulkrequest",
     *("vprotect_bridge_destination", "vprotect_bridge_hypervisor", "vprotect_bridge_cluster"),
-    "vprotect_bridge_storage",
+    *("vprotect_bridge_mount", "vprotect_bridge_folder", "vprotect_bridge_fileentry", "vprotect_bridge_chosenentry"),
+    *("vprotect_bridge_storage", "vprotect_bridge_download"),
 }
 OF_NO_TENANT = {
     *("tenants_user", "django_content_type", "django_migrations", "django_session", "portal_cache"),

@@ -1,5 +1,6 @@
 """docker-compose.yml is read, not run: where the tests run there need be no container engine."""
 
+import re
 import shlex
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +14,8 @@ from demo import compose_secrets
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
-OURS = ("web", "operator", "worker", "beat", "migrations")
+OURS = ("web", "operator", "worker", "downloads", "beat", "migrations")
+WORKERS = {"worker", "downloads"}
 
 
 def words_of(service: dict) -> list[str]:
@@ -40,18 +42,18 @@ def test_commands_name_what_exists(name):
 
 def test_each_process_knows_what_it_is():
     for name in OURS:
-        assert SERVICES[name]["environment"]["PORTAL_PROCESS"] == name
+        assert SERVICES[name]["environment"]["PORTAL_PROCESS"] == ("worker" if name in WORKERS else name)
 
 
-def test_only_the_worker_knows_vprotect():
-    for name in set(OURS) - {"worker"}:
+def test_only_workers_know_vprotect():
+    for name in set(OURS) - WORKERS:
         assert not [
             key for key in SERVICES[name]["environment"] if key.startswith("VPROTECT_") and "DIALECT" not in key
         ]
         assert "vprotect_password" not in SERVICES[name]["secrets"]
         assert "vprotect" not in SERVICES[name]["networks"]
-    assert "vprotect_password" in SERVICES["worker"]["secrets"]
-    assert "vprotect" in SERVICES["worker"]["networks"]
+    for name in WORKERS:
+        assert "vprotect_password" in SERVICES[name]["secrets"] and "vprotect" in SERVICES[name]["networks"]
 
 
 def test_who_sends_mail_reaches_the_mail_server():
@@ -70,7 +72,14 @@ def test_nobody_else_finds_a_way_out():
 
 @pytest.mark.parametrize(
     ("name", "role"),
-    [("web", "web"), ("operator", "operator"), ("worker", "worker"), ("beat", "worker"), ("migrations", "owner")],
+    [
+        ("web", "web"),
+        ("operator", "operator"),
+        ("worker", "worker"),
+        ("downloads", "worker"),
+        ("beat", "worker"),
+        ("migrations", "owner"),
+    ],
 )
 def test_each_process_signs_in_as_its_own_role(name, role):
     secret = f"{role}_database_url"
@@ -117,3 +126,16 @@ def test_the_secrets_can_be_made_and_are_not_made_twice(tmp_path):
     assert {*made, "vprotect_password"} == set(COMPOSE["secrets"])
     assert (tmp_path / "web_password").read_text() in (tmp_path / "web_database_url").read_text()
     assert compose_secrets.make(tmp_path) == []
+
+
+def test_the_spool_is_written_by_downloads_and_read_by_web():
+    mounted = {
+        name: [volume for volume in service.get("volumes", []) if str(volume).startswith("spool:")]
+        for name, service in SERVICES.items()
+    }
+    assert {name: volumes for name, volumes in mounted.items() if volumes} == {
+        "web": ["spool:/srv/spool:ro"],
+        "downloads": ["spool:/srv/spool"],
+    }
+    queues = {name: re.findall(r"-Q (\S+)", str(SERVICES[name]["command"])) for name in WORKERS}
+    assert queues == {"worker": ["submit,follow,inventory"], "downloads": ["downloads"]}

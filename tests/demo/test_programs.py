@@ -12,17 +12,17 @@ def programs(tmp_path):
 
 def every(programs: Programs) -> dict:
     made = (programs.web, programs.operator, programs.worker, programs.beat, programs.migrations, programs.people)
-    made += (programs.seed, programs.static_files, programs.simulator)
+    made += (programs.downloads, programs.seed, programs.static_files, programs.simulator)
     return {process.name: process.environment for process in (make() for make in made)}
 
 
-def test_only_the_worker_and_the_simulator_know_the_service_account(programs):
+def test_only_workers_and_the_simulator_know_the_service_account(programs):
     knowing = {name for name, env in every(programs).items() if programs.passwords.vprotect in env.values()}
-    assert knowing == {"worker", "simulator"}
+    assert knowing == {"worker", "downloads", "simulator"}
 
 
-def test_only_the_worker_knows_where_vprotect_is(programs):
-    assert {name for name, env in every(programs).items() if "VPROTECT_URL" in env} == {"worker"}
+def test_only_workers_know_where_vprotect_is(programs):
+    assert {name for name, env in every(programs).items() if "VPROTECT_URL" in env} == {"worker", "downloads"}
 
 
 def test_each_program_signs_in_as_its_own_role(programs):

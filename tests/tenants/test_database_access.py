@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -18,7 +19,12 @@ from vprotect_bridge.models import (
     Backup,
     BackupDay,
     BulkRequest,
+    ChosenEntry,
+    Download,
+    FileEntry,
+    Folder,
     Machine,
+    Mount,
     Operation,
     OperationEvent,
     OperationTask,
@@ -124,6 +130,39 @@ def _bulk_request(tenant: Tenant) -> BulkRequest:
     return BulkRequest(tenant=tenant, kind=BulkRequest.Kind.BACKUP, created_by=user, client_key=uuid4())
 
 
+def _mount(tenant: Tenant) -> Mount:
+    machine = _machine(tenant)
+    backup = Backup(guid=f"o-{tenant.slug}", tenant=tenant, machine=machine, status="SUCCESS", sort_at=timezone.now())
+    backup.save()
+    operation = operation_on(machine, kind=Operation.Kind.MOUNT)
+    return Mount(tenant=tenant, operation=operation, backup=backup, guid=tenant.slug, closes_at=timezone.now())
+
+
+def _saved(row: Any) -> Any:
+    row.save()
+    return row
+
+
+def _folder(tenant: Tenant) -> Folder:
+    return Folder(tenant=tenant, mount=_saved(_mount(tenant)), file_system_guid="fs", path="/", path_digest="-")
+
+
+def _entry(tenant: Tenant) -> FileEntry:
+    return FileEntry(tenant=tenant, folder=_saved(_folder(tenant)), name="x", type="REGULAR_FILE")
+
+
+def _chosen(tenant: Tenant) -> ChosenEntry:
+    entry = _saved(_entry(tenant))
+    user = User.objects.create_user(f"chooser@{tenant.slug}.example")
+    return ChosenEntry(tenant=tenant, user=user, mount=entry.folder.mount, entry=entry)
+
+
+def _download(tenant: Tenant) -> Download:
+    user = User.objects.create_user(f"fetcher@{tenant.slug}.example")
+    mount = _saved(_mount(tenant))
+    return Download(tenant=tenant, mount=mount, created_by=user, name="x", items=[], is_archive=False, reserved_bytes=0)
+
+
 ROWS: dict[type[Model], Callable[[Tenant], Model]] = {
     Claim: lambda tenant: Claim(tenant=tenant, kind=Claim.Kind.MACHINE, value=tenant.slug),
     Grant: lambda tenant: Grant(tenant=tenant, kind=Grant.Kind.DESTINATION, guid=tenant.slug),
@@ -135,6 +174,11 @@ ROWS: dict[type[Model], Callable[[Tenant], Model]] = {
     OperationEvent: _event,
     OperationTask: lambda tenant: OperationTask(tenant=tenant, operation=_operation(tenant), guid="t-1"),
     BulkRequest: _bulk_request,
+    Mount: _mount,
+    Folder: _folder,
+    FileEntry: _entry,
+    ChosenEntry: _chosen,
+    Download: _download,
     Plan: _plan,
     PlanChange: _plan_change,
     Question: lambda tenant: Question(tenant=tenant, kind="usable_destinations", machine=_machine(tenant)),

@@ -330,6 +330,7 @@ class RestoreJob:
     protected_entity: Reference | None
     dst_protected_entity: Reference | None
     restored_name: str
+    restore_type: str
 
     @classmethod
     def from_json(cls, row: Any) -> Self:
@@ -343,6 +344,7 @@ class RestoreJob:
             protected_entity=Reference.read(row.get("protectedEntity")),
             dst_protected_entity=Reference.read(row.get("dstProtectedEntity")),
             restored_name=read.text(row.get("restoredPeName")),
+            restore_type=read.enum(row.get("restoreType")),
         )
 
 

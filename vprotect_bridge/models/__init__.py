@@ -11,6 +11,7 @@ from vprotect_bridge.models.mirror import (
     Protection,
     Storage,
 )
+from vprotect_bridge.models.mounts import ChosenEntry, Download, FileEntry, Folder, Mount
 from vprotect_bridge.models.operations import BulkRequest, Operation, OperationEvent, OperationTask, Question
 from vprotect_bridge.models.plans import Plan, PlanChange, Policy, Schedule, Standing
 from vprotect_bridge.models.upstream import UpstreamSession, UpstreamStatus
@@ -21,10 +22,15 @@ __all__ = [
     "Backup",
     "BackupDay",
     "BulkRequest",
+    "ChosenEntry",
     "Cluster",
     "Destination",
+    "Download",
+    "FileEntry",
+    "Folder",
     "Hypervisor",
     "Machine",
+    "Mount",
     "Operation",
     "OperationEvent",
     "OperationTask",

@@ -74,6 +74,7 @@ class Operation(models.Model):
         BACKUP = "backup", _("Backup")
         RESTORE = "restore", _("Restore")
         TASK = "task", _("Task")
+        MOUNT = "mount", _("Opening")
 
     class Origin(models.TextChoices):
         """Who wanted it: a person here, a schedule, or somebody in vProtect's own console."""
@@ -103,6 +104,7 @@ class Operation(models.Model):
         CHECKING = "checking", _("checking the result")
         RESTORING = "restoring", _("fetching the backup")
         IMPORTING = "importing", _("creating the machine")
+        MOUNTING = "mounting", _("opening the backup")
         WORKING = "working", _("working")
 
     class Outcome(models.TextChoices):
@@ -187,6 +189,12 @@ class Operation(models.Model):
                 fields=["subject_guid", "kind"],
                 condition=Q(submission__in=["sending", "uncertain"]),
                 name="one_unresolved_send_per_machine",
+            ),
+            # Both begin with a RESTORE task, which need not tell what for.
+            models.UniqueConstraint(
+                fields=["subject_guid"],
+                condition=Q(submission__in=["sending", "uncertain"], kind__in=["restore", "mount"]),
+                name="one_unresolved_restore_task_per_machine",
             ),
             models.UniqueConstraint(fields=["subject_guid", "marker_ws_ms", "marker_we_ms"], name="marker_is_unique"),
             # Two constraints: what was noted as somebody else's never keeps a wish from its own task.
@@ -305,6 +313,7 @@ class Question(models.Model):
     class Kind(models.TextChoices):
         USABLE_DESTINATIONS = "usable_destinations", "destinations usable for a machine"
         RESTORE_TARGETS = "restore_targets", "where a backup can be restored"
+        MOUNTABLE_BACKUPS = "mountable_backups", "backups whose single files can be read"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
