@@ -25,8 +25,12 @@ from vprotect_bridge.models import (
     Backup,
     BulkRequest,
     Destination,
+    Download,
+    FileEntry,
+    Folder,
     Hypervisor,
     Machine,
+    Mount,
     Operation,
     Plan,
     Protection,
@@ -34,7 +38,7 @@ from vprotect_bridge.models import (
 )
 from vprotect_bridge.restore_wishes import restore_targets
 
-View = Callable[..., HttpResponse]
+View = Callable[..., Any]
 BY_NAME = (Lower("name"), "guid")
 
 
@@ -215,3 +219,65 @@ def granted_destinations() -> QuerySet[Destination]:
     """What the operator granted the tenant, and is still there. Nothing granted = nothing offered."""
     granted = Grant.objects.filter(kind=Grant.Kind.DESTINATION)
     return Destination.objects.filter(guid__in=granted.values("guid"), vanished_at__isnull=True)
+
+
+# ── Single files out of backups ──────────────────────────────────────────────
+
+
+def opens_backups(view: View) -> View:
+    """For who takes single files out of backups, a right that is in no role. The others may know that it is there."""
+
+    @wraps(view)
+    def guarded(request: TenantRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.membership.may_open_backups:
+            raise PermissionDenied
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
+def visible_mounts(membership: Membership) -> QuerySet[Mount]:
+    """Of backups that are the tenant's still, whoever owns the machine; or of the machines that a membership names."""
+    mounts = Mount.objects.select_related("backup").filter(backup__tenant=membership.tenant)
+    if membership.machine_guids is None:
+        return mounts
+    return mounts.filter(machine_guid__in=membership.machine_guids)
+
+
+def mount_for(request: TenantRequest, mount_id: UUID) -> Mount:
+    return get_object_or_404(visible_mounts(request.membership), pk=mount_id)
+
+
+def folder_for(mount: Mount, folder_id: UUID) -> Folder:
+    return get_object_or_404(Folder, pk=folder_id, mount=mount)
+
+
+def entry_for(mount: Mount, text: str) -> FileEntry:
+    entries = FileEntry.objects.select_related("folder__mount")
+    return get_object_or_404(entries, pk=_number(text), folder__mount=mount)
+
+
+def entries_for(mount: Mount, texts: list[str], folder: Folder) -> list[FileEntry]:
+    """All of one folder, each once; one that is not there makes all of it not there."""
+    wanted = {_number(text) for text in texts}
+    entries = list(FileEntry.objects.select_related("folder").filter(pk__in=wanted, folder=folder))
+    if len(entries) != len(wanted):
+        raise Http404
+    return entries
+
+
+def own_downloads(request: TenantRequest) -> QuerySet[Download]:
+    """A person's own: what one fetched, no colleague takes."""
+    downloads = Download.objects.select_related("mount__backup").filter(created_by=request.membership.user_id)
+    return downloads.filter(mount__in=visible_mounts(request.membership))
+
+
+def download_for(request: TenantRequest, mount_id: UUID, download_id: UUID) -> Download:
+    return get_object_or_404(own_downloads(request), pk=download_id, mount=mount_id)
+
+
+def _number(text: str) -> int:
+    """An id as text; what is none, or none that a row could have, is not there."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise Http404
+    return int(text)

@@ -118,6 +118,9 @@ def _machine_button(what: str, machine: Machine, membership: Membership) -> Butt
 
 def try_again(machine: Machine, kind: str, membership: Membership) -> str:
     """Where a failed backup or restore is asked for again; empty where this person or nobody can."""
+    if kind == Operation.Kind.MOUNT:
+        may_open = membership.may_open_backups
+        return reverse("mount-create", args=[membership.tenant.slug, machine.guid]) if may_open else ""
     if kind == Operation.Kind.RESTORE:
         name, role = "restore-create", Role.RESTORER
     else:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from portal import access, words
 from tenants.models import Membership, Role
-from vprotect_bridge.models import Backup, Machine, Operation
+from vprotect_bridge.models import Backup, Machine, Mount, Operation
 
 Kind = Operation.Kind
 Outcome = Operation.Outcome
@@ -21,6 +21,7 @@ GOOD = {Outcome.SUCCEEDED, Outcome.PARTIAL}
 STEPS = {
     Kind.BACKUP: (Phase.QUEUED, Phase.EXPORTING, Phase.STORING),
     Kind.RESTORE: (Phase.QUEUED, Phase.RESTORING, Phase.IMPORTING),
+    Kind.MOUNT: (Phase.QUEUED, Phase.RESTORING, Phase.MOUNTING),
     Kind.TASK: (Phase.QUEUED, Phase.WORKING),
 }
 # How many steps are behind in each phase.
@@ -32,6 +33,7 @@ STEPS_DONE = {
     Phase.BETWEEN: 2,
     Phase.STORING: 2,
     Phase.IMPORTING: 2,
+    Phase.MOUNTING: 2,
     Phase.CHECKING: 3,
 }
 
@@ -47,6 +49,7 @@ def operation_context(operation: Operation, membership: Membership) -> dict[str,
         "may_restore": membership.may(Role.RESTORER),
         "made_instead": "" not in {asked_type, operation.made_type} and asked_type != operation.made_type,
         "restored": _restored(operation, membership),
+        "opened": _opened(operation, membership),
     }
 
 
@@ -86,3 +89,10 @@ def _restored(operation: Operation, membership: Membership) -> Machine | None:
     if not (operation.is_finished and operation.restored_guid):
         return None
     return access.visible_machines(membership).filter(guid=operation.restored_guid).first()
+
+
+def _opened(operation: Operation, membership: Membership) -> Mount | None:
+    """What can be looked into now, for those who may."""
+    if operation.kind != Kind.MOUNT or not operation.is_finished or not membership.may_open_backups:
+        return None
+    return access.visible_mounts(membership).filter(operation=operation, closed_at=None).first()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -134,6 +135,11 @@ TASK_TYPE = {
 AUDIT_ACTION = {
     "backup_requested": _("Backup asked for"),
     "restore_requested": _("Restore asked for"),
+    "mount_requested": _("Opening of a backup asked for"),
+    "close_requested": _("Closing of a backup asked for"),
+    "download_requested": _("Single files asked for"),
+    "download_taken": _("Single files taken"),
+    "download_removed": _("Single files removed"),
     "cancel_requested": _("Cancelling asked for"),
     "plan_assigned": _("Machine put into a plan"),
     "plan_create": _("Plan made"),
@@ -225,31 +231,53 @@ def operation_chip(operation: Operation) -> Chip:
     return WAITING if operation.phase in {"", Operation.Phase.QUEUED} else RUNNING
 
 
-_SENTENCES: dict[str, tuple[Text, Text, Text]] = {
-    # By outcome, submission or phase: for a backup, for a restore, for any other task.
-    "succeeded": (_("The backup is done."), _("The machine is restored."), _("It is done.")),
+_SENTENCES: dict[str, tuple[Text, ...]] = {
+    # By outcome, submission or phase: for a backup, for a restore, for any other task, for opening; one for all alike.
+    "succeeded": (_("The backup is done."), _("The machine is restored."), _("It is done."), _("The backup is open.")),
     "partial": (
         _("The backup is done, but something was left out."),
         _("The machine is restored, with warnings."),
         _("It is done, with warnings."),
+        _("The backup is open, with warnings."),
     ),
-    "failed": (_("The backup failed."), _("The restore failed."), _("It failed.")),
-    "cancelled": (_("The backup was cancelled."), _("The restore was cancelled."), _("It was cancelled.")),
-    "refused": (_("The backup was not started."), _("The restore was not started."), _("It was not started.")),
-    "missed": (_("The backup missed its window."), _("The restore was not started in time."), _("It was not started.")),
-    "unknown": (_("It has ended; the backup system no longer tells how."),) * 3,
-    "cancelling": (_("Cancelling: the engine stops at its next safe point."),) * 3,
-    "needs_attention": (_("Your provider has to look at this one."),) * 3,
-    "uncertain": (_("We are making sure that it was started once."),) * 3,
-    "waiting": (_("Waiting to be started."),) * 3,
-    "queued": (_("Waiting in line."),) * 3,
-    "exporting": (_("Reading the machine."),) * 3,
-    "between": (_("Storing the backup."),) * 3,
-    "storing": (_("Storing the backup."),) * 3,
-    "restoring": (_("Fetching the backup."),) * 3,
-    "importing": (_("Creating the machine."),) * 3,
-    "working": (_("It is under way."),) * 3,
-    "checking": (_("Checking the result."),) * 3,
+    "failed": (
+        _("The backup failed."),
+        _("The restore failed."),
+        _("It failed."),
+        _("The backup could not be opened."),
+    ),
+    "cancelled": (
+        _("The backup was cancelled."),
+        _("The restore was cancelled."),
+        _("It was cancelled."),
+        _("Opening was cancelled."),
+    ),
+    "refused": (
+        _("The backup was not started."),
+        _("The restore was not started."),
+        _("It was not started."),
+        _("The backup was not opened."),
+    ),
+    "missed": (
+        _("The backup missed its window."),
+        _("The restore was not started in time."),
+        _("It was not started."),
+        _("The backup was not opened in time."),
+    ),
+    "unknown": (_("It has ended; the backup system no longer tells how."),),
+    "cancelling": (_("Cancelling: the engine stops at its next safe point."),),
+    "needs_attention": (_("Your provider has to look at this one."),),
+    "uncertain": (_("We are making sure that it was started once."),),
+    "waiting": (_("Waiting to be started."),),
+    "queued": (_("Waiting in line."),),
+    "exporting": (_("Reading the machine."),),
+    "between": (_("Storing the backup."),),
+    "storing": (_("Storing the backup."),),
+    "restoring": (_("Fetching the backup."),),
+    "importing": (_("Creating the machine."),),
+    "mounting": (_("Opening the backup."),),
+    "working": (_("It is under way."),),
+    "checking": (_("Checking the result."),),
 }
 _KINDS = list(Operation.Kind)
 
@@ -267,7 +295,8 @@ def operation_sentence(operation: Operation) -> Text:
         key = submission
     else:
         key = "waiting" if submission in {"pending", "sending"} else operation.phase or "queued"
-    return _SENTENCES[key][_KINDS.index(Operation.Kind(operation.kind))]
+    sentences = _SENTENCES[key]
+    return sentences[_KINDS.index(Operation.Kind(operation.kind)) if len(sentences) > 1 else 0]
 
 
 def _place(operation: Operation) -> Text:
@@ -294,6 +323,8 @@ def cancel_consequence(operation: Operation) -> Text:
             "Cancelling: the engine stops at its next safe point. The new machine is not finished. "
             "The backup and the original machine are untouched."
         )
+    if operation.kind == Operation.Kind.MOUNT:
+        return _("Cancelling: the engine stops at its next safe point. The backup is not opened, and stays as it is.")
     return _(
         "Cancelling: the engine stops at its next safe point. What was read so far is thrown away. "
         "Earlier backups are untouched."
@@ -304,7 +335,11 @@ def operation_title(operation: Operation) -> str:
     name = operation.machine.name
     if operation.kind == Operation.Kind.TASK:
         return _("%(work)s: %(name)s") % {"work": task_title(operation.request["task_type"]), "name": name}
-    titles = {Operation.Kind.RESTORE: _("Restore of %(name)s"), Operation.Kind.BACKUP: _("Backup of %(name)s")}
+    titles = {
+        Operation.Kind.RESTORE: _("Restore of %(name)s"),
+        Operation.Kind.BACKUP: _("Backup of %(name)s"),
+        Operation.Kind.MOUNT: _("Opening of a backup of %(name)s"),
+    }
     return titles[Operation.Kind(operation.kind)] % {"name": name}
 
 
@@ -334,3 +369,57 @@ def platform(name: str) -> str:
 
 def readable(name: str) -> str:
     return name.replace("_", " ").capitalize()
+
+
+# ── Files ────────────────────────────────────────────────────────────────────
+
+FILE_TYPE = {
+    "DIRECTORY": Chip("plain", "folder", _("Folder")),
+    "REGULAR_FILE": Chip("plain", "file-earmark", _("File")),
+    "SYMLINK": Chip("plain", "link-45deg", _("Link")),
+    "BROKEN_SYMLINK": Chip("plain", "link-45deg", _("Broken link")),
+}
+DOWNLOAD = {
+    "waiting": WAITING,
+    "fetching": Chip("running", "arrow-repeat", _("Being fetched")),
+    "ready": Chip("protected", "check-circle", _("Ready")),
+    "failed": Chip("failed", "x-circle", _("Failed")),
+    "refused": Chip("failed", "slash-circle", _("Refused")),
+    "cancelled": Chip("gone", "slash-circle", _("Cancelled")),
+    "removed": Chip("gone", "trash", _("Removed")),
+}
+
+
+def file_type(name: str) -> Chip:
+    return FILE_TYPE.get(name) or Chip("plain", "question-circle", readable(name) or _("Something else"))
+
+
+def visible_name(name: str) -> str:
+    """A file's name with nothing hidden in it: what has no picture, or turns the direction, is shown by its number."""
+    shown = "".join(_visible(sign) for sign in name)
+    left, right = len(shown) - len(shown.lstrip(" ")), len(shown) - len(shown.rstrip(" "))
+    return "␣" * left + shown.strip(" ") + "␣" * right
+
+
+def _visible(sign: str) -> str:
+    if sign == "\n":
+        return "↵"
+    is_hidden = unicodedata.category(sign) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+    return f"⟨{ord(sign):04X}⟩" if is_hidden else sign
+
+
+_RIGHTS = (("r", 4, _("read")), ("w", 2, _("change")), ("x", 1, _("run or enter")))
+
+
+def rights(mode: int) -> str:
+    """rw-r--r--, as people who know it write it."""
+    return "".join(sign if mode >> shift & bit else "-" for shift in (6, 3, 0) for sign, bit, _word in _RIGHTS)
+
+
+def rights_sentence(mode: int) -> str:
+    """The same in words: "Owner: read, change. Group: read. Others: nothing."."""
+    parts = []
+    for who, shift in ((_("Owner"), 6), (_("Group"), 3), (_("Others"), 0)):
+        may = [str(word) for _sign, bit, word in _RIGHTS if mode >> shift & bit]
+        parts.append(f"{who}: {', '.join(may) or _('nothing')}.")
+    return " ".join(parts)

@@ -22,6 +22,7 @@ from portal.machine_list import PlanInList
 from portal.words import Chip
 from tenants.models import Role
 from vprotect_bridge import unprotected
+from vprotect_bridge.download_wishes import readable_size
 from vprotect_bridge.models import Backup, Machine, Operation, OperationTask, Plan, PlanChange
 from vprotect_bridge.plan_facts import Retention
 from vprotect_bridge.plan_wishes import WantedSchedule
@@ -226,3 +227,34 @@ def is_restorable(backup: Backup) -> bool:
     """A good one, with a copy present where the server tells of copies."""
     copies = [copy["status"] for copy in backup.destinations]
     return backup.status in RESTORABLE and (not copies or "PRESENT" in copies)
+
+
+@register.filter
+def visible_name(name: str) -> str:
+    return words.visible_name(name)
+
+
+@register.inclusion_tag("portal/partials/chip.html")
+def download_chip(state: str) -> dict[str, Chip]:
+    return {"chip": words.DOWNLOAD[state]}
+
+
+@register.filter
+def file_type(name: str) -> Chip:
+    return words.file_type(name)
+
+
+@register.filter
+def file_size(count: int) -> str:
+    """To the byte where it is small, since a file may be empty."""
+    return readable_size(count)
+
+
+@register.filter
+def rights(mode: int | None) -> str:
+    return "–" if mode is None else words.rights(mode)
+
+
+@register.filter
+def rights_sentence(mode: int | None) -> str:
+    return _("not known") if mode is None else words.rights_sentence(mode)

@@ -247,6 +247,7 @@ def _history(request: TenantRequest, machine: Machine, *, is_running: bool) -> d
         "older_page": page + 1 if len(rows) > HISTORY_SIZE else None,
         "history_page": page,
         "may_restore": request.membership.may(Role.RESTORER),
+        "may_open": request.membership.may_open_backups,
         # News is to come while a backup runs or a worker was asked to look.
         "is_live": is_running or machine.backups_wanted_at is not None,
         "seen": str(int(machine.backups_at.timestamp() * 1000)) if machine.backups_at else "never",

@@ -18,7 +18,6 @@ from portal.operation_story import operation_context
 from portal.operation_words import event_sentence
 from tenants.audit import address_of
 from tenants.middleware import TenantRequest
-from tenants.models import Role
 from vprotect_bridge.models import Destination, OperationEvent, OperationTask
 from vprotect_bridge.services import may_cancel, request_cancel
 
@@ -73,7 +72,6 @@ def operation_details(request: TenantRequest, tenant: str, operation_id: UUID) -
 
 
 @require_POST
-@access.needs(Role.MEMBER)
 def operation_cancel(request: TenantRequest, tenant: str, operation_id: UUID) -> HttpResponse:
     operation = access.operation_for(request, operation_id)
     if not may_cancel(request.membership, operation):

@@ -31,6 +31,8 @@ def page(get: Row) -> dict[str, Row]:
 
 
 ADMIN_ONLY = in_the_tenant(403, admin=200)
+# Of the cast only the administrator takes single files out of backups: it is in no role.
+OPENS_BACKUPS = in_the_tenant(403, admin=200)
 
 MATRIX: dict[str, dict[str, Row]] = {
     # Outside of any tenant.
@@ -92,6 +94,17 @@ MATRIX: dict[str, dict[str, Row]] = {
     "bulk-plan": {"GET": ADMIN_ONLY, "POST": ADMIN_ONLY | {"admin": 422}},
     "bulk": page(in_the_tenant(200)),
     "bulk-poll": page(in_the_tenant(200)),
+    "mount-create": {"GET": OPENS_BACKUPS, "POST": OPENS_BACKUPS | {"admin": 422}},
+    "mounts": {"GET": OPENS_BACKUPS, "POST": in_the_tenant(405)},
+    "mount": {"GET": OPENS_BACKUPS, "POST": in_the_tenant(405)},
+    "mount-close": {"GET": in_the_tenant(405), "POST": OPENS_BACKUPS | {"admin": 302}},
+    "folder-open": {"GET": OPENS_BACKUPS | {"admin": 404}, "POST": in_the_tenant(405)},
+    "folder": {"GET": OPENS_BACKUPS, "POST": OPENS_BACKUPS | {"admin": 302}},
+    "download-create": {"GET": in_the_tenant(405), "POST": OPENS_BACKUPS | {"admin": 302}},
+    "download": {"GET": OPENS_BACKUPS, "POST": in_the_tenant(405)},
+    # The row is there, the file is not.
+    "download-file": {"GET": OPENS_BACKUPS | {"admin": 404}, "POST": in_the_tenant(405)},
+    "download-remove": {"GET": in_the_tenant(405), "POST": OPENS_BACKUPS | {"admin": 302}},
     "plans": page(in_the_tenant(200)),
     "plan": page(in_the_tenant(200)),
     "plan-poll": page(in_the_tenant(200)),

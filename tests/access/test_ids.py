@@ -37,6 +37,7 @@ Browser = Callable[[User | None], Client]
 UNKNOWN: dict[str, Any] = {
     **{"guid": "vm-7777", "member_id": 7_777_777, "plan_id": uuid4(), "question_id": uuid4()},
     **{"operation_id": uuid4(), "invitation_id": uuid4(), "bulk_id": uuid4()},
+    **{"mount_id": uuid4(), "folder_id": uuid4(), "download_id": uuid4()},
 }
 MALFORMED = [
     "vm-1%20",
@@ -172,6 +173,7 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "backup": ("/t/sunflower/machines/vm-1/backup/", BACKUP),
     "bulk backup": ("/t/sunflower/bulk/backup/", BULK_BACKUP),
     "restore": ("/t/sunflower/machines/vm-1/restore/", RESTORE | {"confirmed": "yes"}),
+    "files": ("/t/sunflower/machines/vm-1/files/", {"backup": "backup-1", "hours": "4"}),
     "plan": ("/t/sunflower/plans/new/", PLAN),
     "invite": ("/t/sunflower/members/invite/", INVITE),
     "member": ("/t/sunflower/members/{member_id}/", {"role": "viewer", "scope": "some", "machines": ["vm-1"]}),
@@ -196,6 +198,7 @@ def encoded(form: dict[str, Any], **changes: Any) -> str:
         ("restore", "place", "host-9/cluster-1", "host-7/cluster-1"),
         ("restore", "storage", "storage-9", "storage-7"),
         ("restore", "data_center", "DC-9", "DC-7"),
+        ("files", "backup", "backup-9", "backup-7"),
         ("plan", "destination", "store-9", "store-7"),
         ("plan", "machines", "vm-9", "vm-7"),
         ("plan", "machines", ["vm-1", "vm-9"], ["vm-1", "vm-7"]),
@@ -274,6 +277,9 @@ def test_the_same_forms_are_taken_with_ones_own_ids(
     ("address", "foreign_value", "unknown_value"),
     [
         ("/t/sunflower/machines/vm-1/restore/?backup={}", "backup-9", "backup-7"),
+        ("/t/sunflower/machines/vm-1/files/?backup={}", "backup-9", "backup-7"),
+        ("/t/sunflower/files/{mount_id}/open/?entry={}", "entry_id", "7777777"),
+        ("/t/sunflower/files/{mount_id}/open/?system={}", "system-9", "system-7"),
         ("/t/sunflower/plans/new/?machine={}", "vm-9", "vm-7"),
         ("/t/sunflower/plans/new/?machine=vm-1&machine={}", "vm-9", "vm-7"),
         ("/t/sunflower/questions/{question_id}/?destination={}", "store-9", "store-7"),
@@ -309,6 +315,7 @@ def test_a_foreign_id_in_a_query_is_told_like_an_unknown_one(
     of_pine = {
         "operation_id": foreign["operation_id"],
         "plan_id": foreign["plan_id"],
+        "entry_id": foreign["entry_id"],
         "change": change.pk,
         "entry": entry.pk,
     }
