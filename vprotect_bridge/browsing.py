@@ -93,6 +93,8 @@ def _read(api: VProtect, folder: Folder) -> str:
         return Problem.CLOSED
     try:
         listing = api.mounts.folder(folder.file_system_guid, file_paths.checked(folder.path))
+    except file_paths.Unsafe:
+        return Problem.GONE
     except NotFound:
         if is_unmounted(api, mount):
             note_closed(mount)
