@@ -295,8 +295,7 @@ def operation_sentence(operation: Operation) -> Text:
         key = submission
     else:
         key = "waiting" if submission in {"pending", "sending"} else operation.phase or "queued"
-    sentences = _SENTENCES[key]
-    return sentences[_KINDS.index(Operation.Kind(operation.kind)) if len(sentences) > 1 else 0]
+    return operation_sentences(operation)[key]
 
 
 def _place(operation: Operation) -> Text:
@@ -311,7 +310,8 @@ def _place(operation: Operation) -> Text:
 
 def operation_sentences(operation: Operation) -> dict[str, Text]:
     """By outcome, submission or phase, in the words for this kind."""
-    return {key: texts[_KINDS.index(Operation.Kind(operation.kind))] for key, texts in _SENTENCES.items()}
+    place = _KINDS.index(Operation.Kind(operation.kind))
+    return {key: texts[place] if len(texts) > 1 else texts[0] for key, texts in _SENTENCES.items()}
 
 
 def cancel_consequence(operation: Operation) -> Text:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tenants', '0011_preferences'),
+        ('tenants', '0012_brands'),
     ]
 
     operations = [

@@ -13,8 +13,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tenants', '0012_single_files'),
-        ('vprotect_bridge', '0016_restorable_until'),
+        ('tenants', '0013_single_files'),
+        ('vprotect_bridge', '0017_chain_of_tasks_and_estimates'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
