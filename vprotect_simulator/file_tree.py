@@ -190,7 +190,7 @@ def _odd_names() -> File:
     names: tuple[str | bytes, ...] = (
         "quoted \"twice\" and 'once'.txt",
         "two\nlines.txt",
-        "<script>alert(1)</script>.html",
+        "<img src=x onerror=alert(1)>.html",
         "\u202egnp.exe",
         "zero\u200bwidth.txt",
         "日本語のファイル.txt",
