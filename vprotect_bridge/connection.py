@@ -76,6 +76,11 @@ def try_lock(pg: psycopg.Connection[Any], name: str) -> bool:
     return row is not None and row[0]
 
 
+def wait_for_lock(pg: psycopg.Connection[Any], name: str) -> None:
+    """The same, as soon as no other process holds it."""
+    pg.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [name])
+
+
 # ── The session ──────────────────────────────────────────────────────────────
 
 

@@ -27,7 +27,7 @@ from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.download import Download as Transfer
 from vprotect_bridge.client.errors import Rejected, UpstreamError
 from vprotect_bridge.client.mounts import DIRECTORY, REGULAR_FILE
-from vprotect_bridge.connection import own_connection, try_lock
+from vprotect_bridge.connection import own_connection, try_lock, wait_for_lock
 from vprotect_bridge.models import Download
 from vprotect_bridge.mounting import may_open
 from vprotect_bridge.mounts import is_unmounted, note_closed
@@ -177,7 +177,7 @@ class _Fetcher:
             raise Stopped(State.REFUSED, Problem.DAY_IS_OVER)
         with own_connection() as pg:
             # One at a time looks for room and takes it.
-            pg.execute("SELECT pg_advisory_lock(hashtextextended('spool', 0))")
+            wait_for_lock(pg, "spool")
             if not spool.has_room_for(self.download, total):
                 raise Stopped(State.REFUSED, Problem.NO_ROOM)
             Download.across_tenants.filter(pk=self.download.pk).update(

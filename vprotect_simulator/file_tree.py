@@ -182,7 +182,6 @@ def _links() -> File:
         _link("to-a-folder", "../sizes"),
         _link("loop", "loop"),
         _link("broken", "nowhere.txt", BROKEN),
-        _file("pipe", 0, kind="OTHER"),
     )
 
 

@@ -99,6 +99,7 @@ class Classic:
         return _restore(request)
 
     def mount_body(self, request: MountRequest) -> dict[str, Any]:
+        """They unmount after a time of their own (API reference, 2)."""
         source = {"backup": {"guid": request.backup_guid}, "node": {"guid": request.node_guid}}
         return {**source, **_mount(request)}
 
@@ -133,7 +134,8 @@ class Current:
         return {**_restore(request), **location}
 
     def mount_body(self, request: MountRequest) -> dict[str, Any]:
-        return {"backupLocation": {"guid": request.location_guid}, **_mount(request)}
+        unmount = {} if request.unmount_time is None else {"unmountTime": request.unmount_time}
+        return {"backupLocation": {"guid": request.location_guid}, **_mount(request), **unmount}
 
     def rule_destination(self, guid: str, rule: dict[str, Any], retention: Retention | None = None) -> dict[str, Any]:
         """The other destinations stay; a new rule gets what the vendor's pages propose (12.2)."""
@@ -218,8 +220,7 @@ def _common(request: ExportRequest) -> dict[str, Any]:
 
 
 def _mount(request: MountRequest) -> dict[str, Any]:
-    unmount = {} if request.unmount_time is None else {"unmountTime": request.unmount_time}
-    return {"mode": {"name": "AUTO"}, "mountedFileSystems": [{"mountPath": request.mount_path}], **unmount}
+    return {"mode": {"name": "AUTO"}, "mountedFileSystems": [{"mountPath": request.mount_path}]}
 
 
 def _restore(request: RestoreRequest) -> dict[str, Any]:
