@@ -227,7 +227,7 @@ class _Fetcher:
         return files
 
     def _folder(self, file_system: str, path: str) -> Any:
-        self._tell()
+        self._note_progress()
         try:
             return self.api.mounts.folder(file_system, path)
         except Rejected as error:
@@ -259,7 +259,7 @@ class _Fetcher:
                             raise Stopped(State.FAILED, Problem.DIFFERENT)
                         if new:
                             yield new
-                        self._tell(len(new))
+                        self._note_progress(len(new))
             except Rejected as error:
                 raise self._gone() from error
             except UpstreamError:
@@ -285,7 +285,7 @@ class _Fetcher:
 
     # ── How far it is ────────────────────────────────────────────────────────
 
-    def _tell(self, size: int = 0) -> None:
+    def _note_progress(self, size: int = 0) -> None:
         """Once a second says how far it is, and looks whether it is still wanted."""
         self.received += size
         now = time.monotonic()
