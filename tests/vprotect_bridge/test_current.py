@@ -302,4 +302,7 @@ def test_an_edit_leaves_other_destinations_and_their_retention(
     change = edit(api, admin, plan, destination_guid=TAPE, priority=10)
     assert change.state == "done", change.detail
     primary, archive = stored(simulator, plan)
-    assert primary["backupDestination"]["guid"] == TAPE and archive == off
+    assert primary["backupDestination"]["guid"] == TAPE
+    kept = ("backupDestination", "roleType", "active", "daysToKeepRetentionLock")
+    assert [archive[name] for name in kept] == [off[name] for name in kept]
+    assert archive["backupRetentionSettings"].items() >= off["backupRetentionSettings"].items()
