@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_timedelta
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.translation import pgettext
+from django.utils.translation import get_language, pgettext, to_locale
+from django.utils.translation import gettext as _
 
 # For translators: formats of Django's date filter; "j. M Y, H:i" is 5. Jan. 2026, 14:03 in German.
 
@@ -43,3 +46,18 @@ def day(of: date) -> str:
 def weekday_and_day(of: date) -> str:
     """Mon 5 Jan"""
     return date_format(of, pgettext("format of a date", "D j M"))
+
+
+def ago(moment: datetime) -> str:
+    """3 days ago, in 14 hours: the largest unit alone, since the exact time is always beside it."""
+    passed = moment - timezone.now()
+    if abs(passed) < timedelta(seconds=5):
+        return _("now")
+    return str(format_timedelta(passed, threshold=1, add_direction=True, locale=_locale()))
+
+
+def _locale() -> Locale:
+    try:
+        return Locale.parse(to_locale(get_language() or "en"))
+    except UnknownLocaleError:
+        return Locale("en")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from urllib.parse import urlencode
 from uuid import uuid4
 
 from django import template
-from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.template import Context
-from django.utils import formats, timezone
+from django.utils import formats
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -78,7 +77,7 @@ def when(moment: datetime | None, empty: str = "–") -> SafeString | str:
         '<time datetime="{}" title="{}">{}<span class="visually-hidden"> ({})</span></time>',
         moment.isoformat(),
         full,
-        _("now") if abs(timezone.now() - moment) < timedelta(seconds=5) else naturaltime(moment),
+        dates.ago(moment),
         full,
     )
 
