@@ -8,7 +8,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils import timezone
 
-from tenants.models import AuditEntry, Grant, IdentityProvider, Tenant, User
+from tenants.models import AuditEntry, Grant, IdentityProvider, Membership, Tenant, User
 from tests.access.conftest import arguments_of, ids_of
 from tests.access.matrix import MATRIX
 from tests.conftest import machine_of, operation_on
@@ -28,6 +28,7 @@ EVERY_DAY = {
 def fill(tenant: Tenant, person: User) -> dict[str, Any]:
     """Machines in each state, backups, work under way and ended, a plan, people. Returns what addresses name."""
     now = timezone.now()
+    Membership.objects.filter(tenant=tenant, user=person).update(may_open_backups=True)
     UpstreamStatus.objects.update(inventory_at=now)
     Destination.objects.create(guid="store-1", name="Main store")
     Grant.across_tenants.create(tenant=tenant, kind=Grant.Kind.DESTINATION, guid="store-1")

@@ -25,11 +25,11 @@ UNKNOWN = "tlh"
 MARKED = re.compile(r"⟦[^⟦⟧]*⟧")
 # What is nobody's text: times, sizes, names of things, and what Django translates itself.
 DATA = re.compile(
-    r"""[\W\d_]+ | [\d.,]+\ (h|min|s|GiB|MiB|%)(\ \d+\ (min|s))? | now | (\d+|an?)\ \w+(\ ago|\ from\ now)?
+    r"""[\W\d_]+ | [\d.,]+\ (h|min|s|GiB|MiB|%)(\ \d+\ (min|s))? | now | (in\ )?\d+\ \w+(\ ago)?
     | (Mon|Tue|Wed|Thu|Fri|Sat|Sun)\w* | \d*\ ?(January|February|March|April|May|June|July|August|September|October
     |November|December|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\w* | UTC | CEST? | Etc/\S+
     | \S+@\S+ | vm-\S+ | machine\ vm-\S+ | Sunflower | Nightly | Main\ store | KVM | web\S* | Cluster\ 1 | Store
-    | Europe | Warsaw | English | Klingon | CSV | Backup\ portal
+    | hosts | dev | /?sda1 | ext4 | \d+\ bytes | Old | Europe | Warsaw | English | Klingon | CSV | Backup\ portal
     | Email | (Current\ |New\ )?Password(\ \(again)? | Your\ password\ (can’t|must)\ .* | Forgot\ your\ password\?""",
     re.VERBOSE,
 )
