@@ -40,7 +40,7 @@ def test_it_says_who_did_what_to_which_machine_from_where(admin: Client, tenant:
     entry(tenant)
     entry(pine, machine_name="theirs", actor_name="stranger@pine.example")
     page = words(admin.get(AUDIT))
-    assert "owner@sunflower.example member Backup asked for web-01 192.0.2.7" in page
+    assert "owner@sunflower.example Member Backup asked for web-01 192.0.2.7" in page
     assert "theirs" not in page and "stranger" not in page
 
 

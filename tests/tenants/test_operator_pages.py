@@ -61,8 +61,7 @@ def backup_of(machine: Machine, guid: str, tenant: Tenant | None) -> Backup:
 
 
 def test_a_tenant_begins_with_an_administrator_who_is_invited(operator: Client, mailoutbox: list[Any]):
-    none = {f"{rows}-{name}_FORMS": 0 for rows in ("grants", "memberships") for name in ("TOTAL", "INITIAL")}
-    form = {"name": "New", "slug": "new", "is_active": "on", "time_zone": "UTC", "priority_cap": 50, **none}
+    form = tenant_form(Tenant(name="New", slug="new"), **no_rows("grants"))
     assert operator.post("/tenants/tenant/add/", form).status_code == 302
     tenant = Tenant.objects.get(slug="new")
     assert "no administrator yet" in said(operator.get(f"/tenants/tenant/{tenant.pk}/change/"))
@@ -434,6 +433,12 @@ def no_rows(prefix: str) -> dict[str, int]:
     return {f"{prefix}-{name}": 0 for name in ("TOTAL_FORMS", "INITIAL_FORMS", "MIN_NUM_FORMS", "MAX_NUM_FORMS")}
 
 
+def tenant_form(tenant: Tenant, **changes: Any) -> dict[str, Any]:
+    names = ("name", "slug", "time_zone", "priority_cap", "mount_cap", "download_cap_gib")
+    kept = {name: getattr(tenant, name) for name in names}
+    return {**kept, "is_active": "on", **no_rows("memberships"), **no_rows("brand"), **changes}
+
+
 def person_form(user: User, **changes: str) -> dict[str, Any]:
     joined = timezone.localtime(user.date_joined)
     return {"email": user.email, "name": user.name, **no_rows("memberships"), "date_joined": joined, **changes}
@@ -457,10 +462,8 @@ def test_nobody_is_deleted(owner: User, operator: Client):
 def test_what_an_operator_changes_is_audited_with_its_values(sunflower: Tenant, operator: Client):
     Destination.objects.create(guid="s-1", name="Store")
     grants = {"grants-TOTAL_FORMS": 1, "grants-INITIAL_FORMS": 0, "grants-0-what": "destination s-1"}
-    form = {"name": "Sunflower", "slug": "sunflower", "is_active": "on", "time_zone": "UTC", "priority_cap": "80"}
-    answer = operator.post(
-        f"/tenants/tenant/{sunflower.pk}/change/", {**form, "running_cap": "3", **grants, **no_rows("memberships")}
-    )
+    form = tenant_form(sunflower, priority_cap="80", running_cap="3", **grants)
+    answer = operator.post(f"/tenants/tenant/{sunflower.pk}/change/", form)
     assert answer.status_code == 302, said(answer)
     entry = AuditEntry.across_tenants.get(action="tenant_changed")
     assert entry.tenant == sunflower and entry.role == "operator"
@@ -470,11 +473,10 @@ def test_what_an_operator_changes_is_audited_with_its_values(sunflower: Tenant, 
 
 def granting(operator: Client, tenant: Tenant, *rows: dict[str, Any]) -> Any:
     """Saves the tenant with these rows of grants; `id` is of one that is there."""
-    form = {"name": tenant.name, "slug": tenant.slug, "is_active": "on", "time_zone": "UTC", "priority_cap": "50"}
     grants = {f"grants-{number}-{name}": value for number, row in enumerate(rows) for name, value in row.items()}
     counts = {"grants-TOTAL_FORMS": len(rows), "grants-INITIAL_FORMS": sum("id" in row for row in rows)}
     grants |= {f"grants-{number}-tenant": tenant.pk for number in range(len(rows))}
-    return operator.post(f"/tenants/tenant/{tenant.pk}/change/", {**form, **counts, **grants, **no_rows("memberships")})
+    return operator.post(f"/tenants/tenant/{tenant.pk}/change/", tenant_form(tenant, **counts, **grants))
 
 
 def grants_of(tenant: Tenant) -> set[tuple[str, str]]:
