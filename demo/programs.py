@@ -6,6 +6,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from demo.passwords import Passwords
 from demo.processes import Process
@@ -20,6 +21,10 @@ _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONDONTWRITE
 
 @dataclass(frozen=True)
 class Programs:
+    """`speed`: how many times faster than life the simulated vProtect works."""
+
+    speed: ClassVar[int] = 30
+
     folder: Path
     port: int
     passwords: Passwords
@@ -45,7 +50,7 @@ class Programs:
     def simulator(self) -> Process:
         folder = self.folder / "simulator"
         command = ["-m", "vprotect_simulator", "--port", str(self.port + 2), "--folder", str(folder)]
-        command += ["--login", VPROTECT_LOGIN, "--speed", "30", "--state-file", str(folder / "state.json")]
+        command += ["--login", VPROTECT_LOGIN, "--speed", str(self.speed), "--state-file", str(folder / "state.json")]
         environment = {**_inherited(), "SIMULATOR_PASSWORD": self.passwords.vprotect}
         return self._process("simulator", command, environment)
 

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 from django.db import connection
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from pytest_django.live_server_helper import LiveServer
 
 from tenants.models import Tenant, User
+from tests.chromium import OpenPage, launched, sign_in_as, skip_without_chromium, watched
 from tests.conftest import machine_of, operation_on
 from vprotect_bridge.models import Operation, UpstreamStatus
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
 PASSWORD = "a password for tests"
-
-OpenPage = Callable[..., Page]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,19 +25,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         item.add_marker(pytest.mark.browser)
         item.add_marker(pytest.mark.django_db(transaction=True, serialized_rollback=True))
-        if CHROMIUM is None:
-            item.add_marker(pytest.mark.skip(reason="Chromium is not installed: apt-get install chromium"))
+        item.add_marker(skip_without_chromium)
 
 
 @pytest.fixture
 def chromium() -> Iterator[Browser]:
     # One for each test: while Playwright's event loop runs, this thread has no access to the database.
-    with sync_playwright() as playwright:
-        # Its sandbox needs rights that a container does not give; it opens nothing but our own pages.
-        flags = [*FLAGS, "--no-sandbox", "--no-first-run"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -53,24 +43,9 @@ def accepted_complaints() -> list[str]:
 
 @pytest.fixture
 def open_page(live_server: LiveServer, accepted_complaints: list[str], chromium: Browser) -> Iterator[OpenPage]:
-    """`open_page(**context)`; at the end no page may have broken the policy for scripts or raised an error.
-
-    Comes last among a test's fixtures, because those before it still reach the database.
-    """
-    complaints: list[str] = []
-    contexts = []
-
-    def open_one(**options: Any) -> Page:
-        contexts.append(chromium.new_context(base_url=live_server.url, **options))
-        page = contexts[-1].new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
-        return page
-
-    yield open_one
-    for context in contexts:
-        context.close()
-    assert [said for said in complaints if not said.startswith(tuple(accepted_complaints))] == []
+    """Comes last among a test's fixtures, because those before it still reach the database."""
+    with watched(chromium, live_server.url, accepted_complaints) as open_one:
+        yield open_one
 
 
 @pytest.fixture
@@ -81,10 +56,7 @@ def operation(sunflower: Tenant) -> Operation:
 
 
 def sign_in(page: Page, user: User, password: str = PASSWORD) -> None:
-    page.goto("/")
-    page.get_by_label("Email").fill(user.email)
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    sign_in_as(page, user.email, password)
 
 
 @pytest.fixture

@@ -30,6 +30,8 @@ SETTLE_SECONDS = 3.0
 
 
 class QuickPrograms(Programs):
+    speed = 100
+
     def _environment(self, process: str, role: str) -> dict[str, str]:
         return {
             **super()._environment(process, role),
@@ -67,7 +69,6 @@ class Stack:
         self._supervisor.wait_until("worker", lambda: answers.worker(self.valkey.url), 60)
         answers.ring_inventory(self.valkey.url)
         self._supervisor.wait_until("machines", lambda: answers.has_machines(self.urls["portal_worker"]), 60)
-        self.control("PATCH", "settings", {"speed": 100})
 
     def _start(self, name: str, process: Process) -> None:
         self.processes[name] = process
@@ -192,6 +193,7 @@ def stack_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack
 def stack(stack_of_the_run: Stack) -> Iterator[Stack]:
     yield stack_of_the_run
     stack_of_the_run.control("DELETE", "faults")
+    stack_of_the_run.control("PATCH", "settings", {"max_running": 4})
 
 
 @pytest.fixture
