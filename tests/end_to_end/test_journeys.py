@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -60,6 +61,10 @@ def find_machine(page: Page, name: str) -> None:
     expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
 
 
+def operation_in(page: Page) -> str:
+    return page.url.rstrip("/").rpartition("/")[2]
+
+
 def row(page: Page, text: str) -> Locator:
     return page.locator("tbody tr", has_text=text)
 
@@ -95,6 +100,33 @@ def test_from_the_first_login_to_a_finished_backup(open_page: OpenPage, stack: S
     go_to(page, "Activity")
     expect(row(page, "Backup of büro-datei_server").first).to_contain_text("Succeeded")
     assert len(stack.tasks_made(guid_of("vm/büro-datei_server"))) == 1, "of two clicks"
+
+
+def test_a_deleted_machine_comes_back_as_a_new_one(open_page: OpenPage, stack: Stack):
+    page = open_page()
+    sign_in(page, stack, "restorer@borealis-clinic.example")
+    find_machine(page, "praxis-alt")
+    expect(page.get_by_text("Deleted, restorable").first).to_be_visible()
+    expect(page.get_by_role("button", name="Back up now")).to_be_disabled()
+    expect(page.locator("#history tbody tr")).not_to_have_count(0, timeout=DONE_BY)
+
+    page.locator("#history").get_by_role("link", name="Restore").first.click()
+    page.locator(".calendar td a").first.click()
+    point = page.get_by_label("Restore point").input_value()
+    expect(page.locator(".calendar [aria-current=date]")).to_have_attribute("href", f"?backup={point}")
+    page.get_by_label("Name of the new machine").fill("praxis-neu")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_role("heading", name="This will happen")).to_be_visible()
+    expect(page.locator(".will-happen")).to_contain_text("A new machine praxis-neu is made")
+    expect(page.get_by_text("This backup can go there.")).to_be_visible(timeout=15_000)
+    page.get_by_role("button", name="Restore as a new machine").click()
+
+    expect(page.get_by_role("heading", name="Restore of praxis-alt")).to_be_visible()
+    expect(page.locator(".operation")).to_contain_text("The machine is restored.", timeout=DONE_BY)
+    answers.ring_inventory(stack.valkey.url)
+    until(lambda: stack.rows("SELECT 1 FROM vprotect_bridge_machine WHERE name = 'praxis-neu' AND present"))
+    find_machine(page, "praxis-neu")
+    expect(page.get_by_role("link", name="Back up now")).to_be_visible()
 
 
 def test_a_plan_from_nothing_to_its_first_scheduled_backup(open_page: OpenPage, stack: Stack):
@@ -183,6 +215,43 @@ def test_an_invited_viewer_sees_and_cannot_touch(open_page: OpenPage, stack: Sta
         address = f"/t/borealis-clinic/machines/{guid_of('vm/labor-app')}/{action}/"
         assert page.request.post(address, form=wish).status == 403
     assert stack.tasks_made(guid_of("vm/labor-app")) == []
+
+
+@contextmanager
+def vprotect_away(stack: Stack) -> Iterator[None]:
+    stack.kill("simulator")
+    try:
+        yield
+    finally:
+        stack.start_again("simulator")
+
+
+def test_vprotect_goes_away_and_comes_back(open_page: OpenPage, stack: Stack):
+    unreachable = "SELECT 1 FROM vprotect_bridge_upstreamstatus WHERE unreachable_since IS NOT NULL"
+    banner = "The backup system cannot be reached since"
+    page = open_page()
+    sign_in(page, stack)
+    find_machine(page, "reports-old")
+    expect(page.get_by_text(banner)).to_have_count(0)
+
+    with vprotect_away(stack):
+        answers.ring_inventory(stack.valkey.url)
+        until(lambda: stack.rows(unreachable))
+        page.locator(".page-action").get_by_role("link", name="Back up now").click()
+        expect(page.get_by_text(banner)).to_be_visible()
+        page.get_by_role("button", name="Back up now").click()
+        expect(page.get_by_text("Your wish is kept and starts by itself when it is back")).to_be_visible()
+        activity = page.context.new_page()
+        activity.goto("/t/aurora-books/operations/")
+        expect(row(activity, "Backup of reports-old").first).to_contain_text("Waiting")
+        assert stack.operation(operation_in(page))["submission"] == "pending"
+
+    expect(page.get_by_text("The backup is done.")).to_be_visible(timeout=DONE_BY)
+    expect(row(activity, "Backup of reports-old").first).to_contain_text("Succeeded")
+    until(lambda: not stack.rows(unreachable))
+    page.reload()
+    expect(page.get_by_text(banner)).to_have_count(0)
+    assert len(stack.tasks_made(guid_of("vm/reports-old"))) == 1
 
 
 def test_a_phone_does_it_all_without_sideways_scrolling(open_page: OpenPage, stack: Stack):
@@ -287,7 +356,7 @@ def test_it_all_works_without_javascript(open_page: OpenPage, stack: Stack):
     until(lambda: page.reload() and done.count())
 
     go_to(page, "Machines")
-    for name in ("telefonie", "etiketten"):
+    for name in ("produktion-01", "etiketten"):
         page.get_by_label(f"Select {name}").check()
     page.get_by_role("button", name="Back up", exact=True).click()
     expect(page.get_by_role("heading", name="Back up 2 machines")).to_be_visible()
