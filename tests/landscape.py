@@ -79,7 +79,6 @@ def fill(tenant: Tenant, person: User) -> dict[str, Any]:
         "key": "unknown",
         "uidb36": "1",
         "pk": 1,
-        "digest": "x",
     }
 
 

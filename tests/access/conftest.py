@@ -95,6 +95,9 @@ def ids_of(tenant: Tenant, machine: Machine, other: Machine) -> dict[str, Any]:
         tenant=tenant, kind=BulkRequest.Kind.BACKUP, created_by=colleague.user, client_key=uuid4()
     )
     operation_on(other, bulk_request=bulk, is_bulk=True, outcome="succeeded", client_key=uuid4())
+    brand = Brand.across_tenants.create(
+        tenant=tenant, name=f"Backups of {tenant}", logo=b"a picture", logo_digest=f"logo-{tenant.pk}"
+    )
     return {
         **opened_ids(tenant, machine),
         "guid": machine.guid,
@@ -104,6 +107,7 @@ def ids_of(tenant: Tenant, machine: Machine, other: Machine) -> dict[str, Any]:
         "invitation_id": invitation.pk,
         "plan_id": plan.pk,
         "bulk_id": bulk.pk,
+        "digest": brand.logo_digest,
     }
 
 
@@ -147,12 +151,10 @@ def addresses(sunflower: Tenant, machine: Machine) -> dict[str, str]:
     provider = IdentityProvider(tenant=sunflower, slug="sun", issuer="https://localhost:1", client_id="portal")
     provider.client_secret = "a secret for tests"
     provider.save()
-    Brand.across_tenants.create(tenant=sunflower, name="Sun backups", logo=b"a picture", logo_digest="sun")
     others = {
         "tenant": "sunflower",
         "pk": theirs.pk,
         "slug": "sun",
-        "digest": "sun",
         "token": "unknown",
         "key": "unknown",
         "uidb36": "1",

@@ -31,7 +31,7 @@ MORE = {
 }
 # What differs between two of the same wish: keys, times, chance.
 CHANGING = re.compile(
-    r"id|at|.*_at|.*_ms|client_key|correlation_id|token_hash|upstream_name|held|plan_id|bulk_request_id|password"
+    r"id|at|.*_at|.*_ms|client_key|correlation_id|token_hash|upstream_name|held|plan_id|bulk_request_id|password|mount_path"
 )
 
 
@@ -90,7 +90,7 @@ def test_a_priority_above_the_cap_is_refused(
         address, fields = FORMS[form]
         answer = as_web(cast["admin"]).post(address, encoded(fields, priority=priority), content_type=URLENCODED)
         assert answer.status_code == 422
-    assert not Operation.across_tenants.filter(machine__guid="vm-1").exists()
+    assert not Operation.across_tenants.filter(kind=Operation.Kind.BACKUP, machine__guid="vm-1").exists()
     assert not Plan.across_tenants.filter(name="Weekly").exists()
 
 

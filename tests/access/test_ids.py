@@ -37,7 +37,7 @@ Browser = Callable[[User | None], Client]
 UNKNOWN: dict[str, Any] = {
     **{"guid": "vm-7777", "member_id": 7_777_777, "plan_id": uuid4(), "question_id": uuid4()},
     **{"operation_id": uuid4(), "invitation_id": uuid4(), "bulk_id": uuid4()},
-    **{"mount_id": uuid4(), "folder_id": uuid4(), "download_id": uuid4()},
+    **{"mount_id": uuid4(), "folder_id": uuid4(), "download_id": uuid4(), "digest": "logo-7777"},
 }
 MALFORMED = [
     "vm-1%20",
@@ -75,11 +75,13 @@ class Told:
             answer = asked(browser, method, address, *body, **headers)
         self.status = answer.status_code
         text = re.sub(r'name="(csrfmiddlewaretoken|client_key)" value="[\w-]+"', "", answer.content.decode())
-        self.body = text.replace(str(value), "the id")
+        # A number may also be a part of another one.
+        named = re.compile(rf"\b{re.escape(str(value))}\b")
+        self.body = named.sub("the id", text)
         changing = ("Set-Cookie", "Content-Length", "X-Correlation-Id", "Expires")
         self.headers = {
             # The directives of the policy come in any order.
-            name: sorted(re.split("[;,] ", text.replace(str(value), "the id")))
+            name: sorted(re.split("[;,] ", named.sub("the id", text)))
             for name, text in answer.headers.items()
             if name not in changing
         }

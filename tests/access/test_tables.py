@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Model
 
 from tenants.database_roles import declared_access
-from tenants.models import AuditEntry, Brand, Claim, IdentityProvider, Tenant
+from tenants.models import AuditEntry, Claim, IdentityProvider, Tenant
 from tests.access.conftest import ids_of
 from tests.conftest import AsRole, machine_of
 from vprotect_bridge.models import Backup, Machine, OperationEvent, OperationTask, OwnerChange
@@ -51,7 +51,6 @@ def both(sunflower: Tenant, pine: Tenant, places: None, machine: Machine) -> Non
         provider = IdentityProvider(tenant=tenant, slug=tenant.slug, issuer="https://localhost:1", client_id="portal")
         provider.client_secret = "a secret for tests"
         provider.save()
-        Brand.across_tenants.create(tenant=tenant, name=tenant.name, logo=b"a picture", logo_digest=tenant.slug)
     OwnerChange.objects.create(machine=Machine.across_tenants.first(), was=sunflower, now=pine)
 
 

@@ -217,7 +217,7 @@ def test_a_session_of_a_provider_opens_its_own_tenant_only(
     rose = User.objects.get(email="rose@sunflower.example")
     Membership.objects.create(user=rose, tenant=pine, role=Role.ADMIN)
     assert browser.get("/t/pine/machines/").status_code == 404
-    assert browser.get("/").url == MACHINES, "and it is not even offered"
+    assert browser.get("/").url == "/t/sunflower/", "and it is not even offered"
     assert "Pine" not in said(browser.get(MACHINES))
     with_another_session = WebClient()
     with_another_session.force_login(rose)
