@@ -203,7 +203,7 @@ CONTENT_SECURITY_POLICY = {
 
 # ── Language, time, files ────────────────────────────────────────────────────
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_TZ = True
 # How dates look on the operator site; the portal's own pages choose for themselves.

@@ -95,9 +95,7 @@ def ids_of(tenant: Tenant, machine: Machine, other: Machine) -> dict[str, Any]:
         tenant=tenant, kind=BulkRequest.Kind.BACKUP, created_by=colleague.user, client_key=uuid4()
     )
     operation_on(other, bulk_request=bulk, is_bulk=True, outcome="succeeded", client_key=uuid4())
-    brand = Brand.across_tenants.create(
-        tenant=tenant, name=f"Backups of {tenant}", logo=b"a picture", logo_digest=f"logo-{tenant.pk}"
-    )
+    brand = Brand.across_tenants.create(tenant=tenant, logo=b"a picture", logo_digest=f"logo-{tenant.pk}")
     return {
         **opened_ids(tenant, machine),
         "guid": machine.guid,
