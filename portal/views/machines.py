@@ -234,7 +234,11 @@ def machine_history(request: TenantRequest, tenant: str, guid: str) -> HttpRespo
     history = _history(request, machine, is_running=open_backups.exists())
     if history["is_live"] and request.GET.get("seen") == history["seen"]:
         return HttpResponse(status=204)
-    return render(request, "portal/partials/history.html", {"machine": machine, **history})
+    response = render(request, "portal/partials/history.html", {"machine": machine, **history})
+    if not history["is_live"]:
+        # What the page's head offers, a restore above all, follows from it.
+        response["HX-Trigger"] = "history-read"
+    return response
 
 
 def _history(request: TenantRequest, machine: Machine, *, is_running: bool) -> dict[str, Any]:

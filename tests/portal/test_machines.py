@@ -417,3 +417,12 @@ def test_the_history_asks_again_only_while_news_is_to_come(browser: Client, mach
     Operation.across_tenants.filter(pk=operation.pk).update(outcome="succeeded")
     last = browser.get(live["hx-get"])
     assert last.status_code == 200 and b"hx-get" not in last.content
+
+
+def test_what_the_head_offers_is_renewed_with_the_history(browser: Client, machine: Machine):
+    head = BeautifulSoup(browser.get(f"{LIST}vm-1/").content, "html.parser").select_one("#machine-head")
+    assert "history-read from:body" in head["hx-trigger"]
+    operation = operation_on(machine)
+    assert "HX-Trigger" not in browser.get(f"{LIST}vm-1/history").headers
+    Operation.across_tenants.filter(pk=operation.pk).update(outcome="succeeded")
+    assert browser.get(f"{LIST}vm-1/history")["HX-Trigger"] == "history-read"
