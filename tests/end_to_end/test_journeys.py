@@ -157,7 +157,7 @@ def test_a_plan_from_nothing_to_its_first_scheduled_backup(open_page: OpenPage, 
     until(lambda: stack.rows(seen, guid_of("vm/blog-staging")), seconds=75)
     go_to(page, "Activity")
     scheduled = row(page, "by a schedule").filter(has_text="blog-staging")
-    scheduled.get_by_role("link", name="Backup of blog-staging").click()
+    scheduled.get_by_role("link", name="Backup of blog-staging", exact=True).click()
     expect(page.get_by_text("The backup is done.")).to_be_visible(timeout=DONE_BY)
 
 
