@@ -142,6 +142,9 @@ def test_a_mail_holds_it_as_text(hostile: str, cast: Cast, as_web: Browser):
     (html,) = sent.alternatives  # type: ignore[attr-defined]
     assert html.mimetype == "text/html"
     assert_only_text(html.content, "the invitation")
+    said = f"{hostile[:120]} invites you to the backups of {hostile[:120]}."
+    assert said in [paragraph.get_text() for paragraph in BeautifulSoup(html.content, "html.parser").find_all("p")]
+    assert said in sent.body.splitlines()
 
 
 def test_a_file_holds_no_formula(hostile: str, cast: Cast, as_web: Browser):
