@@ -7,7 +7,6 @@ import json
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -45,7 +44,8 @@ class PlainClient:
     def __init__(self, simulator: SimulatorServer) -> None:
         self.simulator = simulator
         self.cookie = ""
-        self._tls = ssl.create_default_context(cafile=simulator.ca_file)
+        tls = ssl.create_default_context(cafile=simulator.ca_file)
+        self.connection = http.client.HTTPSConnection("localhost", simulator.port, timeout=10, context=tls)
 
     def log_in(self, password: str = PASSWORD) -> Answer:
         answer = self.call("POST", "/api/session/login", {"login": "portal-svc", "password": password})
@@ -53,13 +53,14 @@ class PlainClient:
         return answer
 
     def call(self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, **headers: str) -> Answer:
-        connection = http.client.HTTPSConnection("localhost", self.simulator.port, timeout=10, context=self._tls)
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()
-        connection.request(method, path, data, {"Cookie": self.cookie, "Content-Type": "application/json", **headers})
+        sent = {"Cookie": self.cookie, "Content-Type": "application/json", **headers}
         try:
-            return Answer(connection.getresponse())
-        finally:
-            connection.close()
+            self.connection.request(method, path, data, sent)
+            return Answer(self.connection.getresponse())
+        except (OSError, http.client.HTTPException):
+            self.connection.close()
+            raise
 
     def get(self, path: str, **query: Any) -> Any:
         address = f"/api{path}?{urlencode(query)}"
@@ -78,12 +79,23 @@ class PlainClient:
         return next(task for task in self.get("/tasks", protectedEntity=vm) if task["type"]["name"] == kind)
 
 
-@pytest.fixture
-def simulator(tmp_path: Path) -> Iterator[SimulatorServer]:
-    server = SimulatorServer(tmp_path, password=PASSWORD, landscape_name="small")
+@pytest.fixture(scope="session")
+def simulator_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorServer]:
+    server = SimulatorServer(tmp_path_factory.mktemp("simulator"), password=PASSWORD, landscape_name="small")
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def simulator(simulator_of_the_run: SimulatorServer) -> SimulatorServer:
+    return as_if_nobody_had_called(simulator_of_the_run, "classic")
+
+
+def as_if_nobody_had_called(simulator: SimulatorServer, dialect: str) -> SimulatorServer:
+    simulator.state.dialect = dialect
+    simulator.control.reset(speed=1)
+    return simulator
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.simulator.conftest import DB, GONE, PRIMARY, WEB, PlainClient
+from tests.simulator.conftest import DB, GONE, PRIMARY, WEB, PlainClient, as_if_nobody_had_called
 from vprotect_simulator.landscape import PROJECT_UUIDS
 from vprotect_simulator.names import guid_of
 from vprotect_simulator.server import SimulatorServer
@@ -145,16 +145,13 @@ def test_a_filter_may_be_ignored_and_totals_left_out(simulator: SimulatorServer,
     assert (len(answer.data), answer.headers.get("X-Total-Count")) == (2, None)
 
 
-def test_the_current_dialect_wants_rules(tmp_path):
-    server = SimulatorServer(tmp_path, password="secret", landscape_name="small", dialect="current")
-    server.start()
-    client = PlainClient(server)
-    client.log_in("secret")
+def test_the_current_dialect_wants_rules(simulator_of_the_run: SimulatorServer):
+    client = PlainClient(as_if_nobody_had_called(simulator_of_the_run, "current"))
+    client.log_in()
     assert client.export(WEB).status == 400
     assert client.export(WEB, rules=[{"guid": "unknown"}]).status == 404
     assert client.export(WEB, rules=[{"guid": guid_of("rule/daily")}]).status == 201
     assert len(client.get("/virtual-machines", **{"project-uuid": AURORA})) == 4
-    server.stop()
 
 
 def test_a_machine_that_is_gone_fails_or_is_refused(simulator: SimulatorServer, client: PlainClient):

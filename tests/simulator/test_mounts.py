@@ -239,13 +239,12 @@ def test_an_empty_file_is_empty(client: PlainClient, root: str):
 
 
 def test_five_gigabytes_are_made_while_they_are_read(client: PlainClient, root: str):
-    connection = http.client.HTTPSConnection("localhost", client.simulator.port, timeout=10, context=client._tls)
     path = f"/api/mounted-file-systems/{root}/download"
     body = b'{"paths": ["/srv/odd/sizes/five-gigabytes.img"]}'
-    connection.request("POST", path, body, {"Cookie": client.cookie})
-    answer = connection.getresponse()
+    client.connection.request("POST", path, body, {"Cookie": client.cookie})
+    answer = client.connection.getresponse()
     assert answer.headers["Content-Length"] == str(5 * 1024**3) and len(answer.read(1_000_000)) == 1_000_000
-    connection.close()
+    client.connection.close()
 
 
 def test_several_paths_or_a_folder_come_as_an_archive(client: PlainClient, root: str):

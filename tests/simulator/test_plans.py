@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.simulator.conftest import DB, GONE, NEW, PASSWORD, PRIMARY, WEB, Answer, PlainClient
+from tests.simulator.conftest import DB, GONE, NEW, PASSWORD, PRIMARY, WEB, Answer, PlainClient, as_if_nobody_had_called
 from vprotect_simulator.firing import firing_times
 from vprotect_simulator.names import enum, guid_of
 from vprotect_simulator.server import SimulatorServer
@@ -85,13 +84,10 @@ def client(simulator: SimulatorServer) -> PlanClient:
 
 
 @pytest.fixture
-def current(tmp_path: Path) -> Iterator[PlanClient]:
-    server = SimulatorServer(tmp_path, password=PASSWORD, landscape_name="small", dialect="current")
-    server.start()
-    client = PlanClient(server)
+def current(simulator_of_the_run: SimulatorServer) -> PlanClient:
+    client = PlanClient(as_if_nobody_had_called(simulator_of_the_run, "current"))
     client.log_in()
-    yield client
-    server.stop()
+    return client
 
 
 def run_past(simulator: SimulatorServer, moment: int) -> None:
