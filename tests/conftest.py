@@ -133,13 +133,16 @@ def simulator_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
     server.stop()
 
 
+USUAL_DIALECT = os.environ.get("DIALECT", "classic")
+
+
 @pytest.fixture
 def dialect() -> str:
     """The generation of vProtect that the test is about; `both_dialects` runs it with each.
 
     DIALECT=current runs all of them with that one.
     """
-    return os.environ.get("DIALECT", "classic")
+    return USUAL_DIALECT
 
 
 both_dialects = pytest.mark.parametrize("dialect", ["classic", "current"])
@@ -165,6 +168,10 @@ def simulator(
 
 @pytest.fixture
 def api(simulator: SimulatorServer, dialect: str) -> VProtect:
+    return api_of(simulator, dialect)
+
+
+def api_of(simulator: SimulatorServer, dialect: str) -> VProtect:
     return VProtect(
         Transport(
             simulator.url,

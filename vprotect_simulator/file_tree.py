@@ -164,13 +164,16 @@ def _data(number: int, machine: str) -> File:
 
 def _sizes() -> File:
     return _directory(
-        "sizes", _file("empty.txt", 0), _file("five-gigabytes.img", 5 * GIB), File(b"many", DIRECTORY, inside=_many)
+        "sizes",
+        _file("empty.txt", 0),
+        _file("five-gigabytes.img", 5 * GIB),
+        File(b"many", DIRECTORY, inside=lambda: _many(MANY)),
     )
 
 
 @lru_cache(maxsize=1)
-def _many() -> tuple[File, ...]:
-    return tuple(_file(f"record-{n:06d}.csv", n % 9000, modified=SPRING_2024 + n * 1000) for n in range(1, MANY + 1))
+def _many(count: int) -> tuple[File, ...]:
+    return tuple(_file(f"record-{n:06d}.csv", n % 9000, modified=SPRING_2024 + n * 1000) for n in range(1, count + 1))
 
 
 def _links() -> File:

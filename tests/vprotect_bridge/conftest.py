@@ -1,35 +1,91 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from django.test import override_settings
+from pytest_django.plugin import DjangoDbBlocker
 
-from tenants.models import Claim, Grant, Membership, Role, Tenant
-from tests.conftest import person
+from tenants.models import Membership
+from tests.conftest import USUAL_DIALECT, api_of
+from tests.shapes import WatchedSimulator
+from tests.vprotect_bridge.opened import make_opener, open_backup
 from vprotect_bridge.client.api import VProtect
-from vprotect_bridge.models import Machine
-from vprotect_bridge.sync import refresh_backups, sync_inventory
-from vprotect_simulator.landscape import PROJECT_UUIDS
-from vprotect_simulator.names import guid_of
+from vprotect_bridge.operation_session import OperationSession
 
 
 @pytest.fixture
 def opener(api: VProtect) -> Membership:
     """Who may restore and take single files in a tenant with machines of the landscape `small`."""
-    tenant = Tenant.objects.create(name="Sunflower", slug="sunflower")
-    Claim.across_tenants.create(tenant=tenant, kind=Claim.Kind.TENANT_VALUE, value=PROJECT_UUIDS["aurora-books"])
-    for kind in (Grant.Kind.HYPERVISOR, Grant.Kind.CLUSTER):
-        guid = guid_of(f"{'manager' if kind == Grant.Kind.HYPERVISOR else 'cluster'}/OPENSTACK")
-        Grant.across_tenants.create(tenant=tenant, kind=kind, guid=guid)
-    sync_inventory(api)
-    for machine in Machine.across_tenants.filter(tenant=tenant):
-        refresh_backups(api, machine)
-    user = person(tenant, "opener", Role.RESTORER)
-    Membership.objects.filter(user=user).update(may_open_backups=True)
-    return Membership.objects.select_related("tenant", "user").get(user=user)
+    return make_opener(api)
+
+
+# ── Set up once for all tests of a module, which roll back to it ─────────────
+
+Saved = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def mirrored_once(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker, simulator_of_the_run: WatchedSimulator
+) -> Iterator[Saved]:
+    """A person who may open backups, in the database; yields what the simulator remembered by then."""
+    with django_db_blocker.unblock(), override_settings(VPROTECT_DIALECT=USUAL_DIALECT), transaction.atomic():
+        simulator_of_the_run.state.dialect = USUAL_DIALECT
+        simulator_of_the_run.control.reset("small", speed=1)
+        make_opener(api_of(simulator_of_the_run, USUAL_DIALECT))
+        yield saved(simulator_of_the_run)
+        transaction.set_rollback(True)
+
+
+@pytest.fixture(scope="module")
+def opened_once(
+    mirrored_once: Saved, django_db_blocker: DjangoDbBlocker, simulator_of_the_run: WatchedSimulator
+) -> Saved:
+    """The same, with the newest backup of web-01 open."""
+    opener = Membership.objects.select_related("tenant", "user").get()
+    with django_db_blocker.unblock(), override_settings(VPROTECT_DIALECT=USUAL_DIALECT), one_session():
+        open_backup(api_of(simulator_of_the_run, USUAL_DIALECT), simulator_of_the_run, opener)
+    return saved(simulator_of_the_run)
+
+
+def saved(simulator: WatchedSimulator) -> Saved:
+    return deepcopy(vars(simulator.state))
+
+
+def bring_back(saved: Saved, simulator: WatchedSimulator) -> None:
+    vars(simulator.state).update(deepcopy(saved))
+
+
+@contextmanager
+def one_session() -> Iterator[None]:
+    """Senders move operations inside the caller's transaction, so that nothing has to be emptied afterwards.
+
+    That they do so in a session of their own is the affair of test_submit.py and tests/faults.
+    """
+
+    @contextmanager
+    def session() -> Iterator[OperationSession]:
+        connection.ensure_connection()
+        yield OperationSession(connection.connection)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vprotect_bridge.submit.operation_session", session)
+        yield
+
+
+@pytest.fixture
+def one_connection() -> Iterator[None]:
+    with one_session():
+        yield
+
+
+# ─────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -12,19 +11,30 @@ from django.utils import timezone
 from django_scopes import scope
 
 from tenants.models import AuditEntry, Claim, Membership, Role, Tenant
-from tests.conftest import both_dialects, person
-from tests.vprotect_bridge.opened import WEB, ask, clicked, look, now, open_backup, settle
+from tests.conftest import USUAL_DIALECT, both_dialects, person
+from tests.shapes import WatchedSimulator
+from tests.vprotect_bridge.conftest import Saved, bring_back
+from tests.vprotect_bridge.opened import WEB, ask, clicked, look, now, open_backup, read_mirror, settle
 from vprotect_bridge import submit as protocol
-from vprotect_bridge.browsing import answer_folders, folder_in, root_of
+from vprotect_bridge.browsing import root_of
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.follow import follow
-from vprotect_bridge.models import Backup, FileEntry, Folder, Machine, Mount, Operation
-from vprotect_bridge.mount_wishes import request_close, request_mount
+from vprotect_bridge.models import Backup, Folder, Machine, Mount, Operation
+from vprotect_bridge.mount_wishes import MountWish, request_close, request_mount
 from vprotect_bridge.mounts import follow_mounts
 from vprotect_bridge.services import WishRefused
 from vprotect_simulator.server import SimulatorServer
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("one_connection")]
+
+
+@pytest.fixture
+def opener(mirrored_once: Saved, db: None, api: VProtect, simulator: WatchedSimulator, dialect: str) -> Membership:
+    bring_back(mirrored_once, simulator)
+    if dialect != USUAL_DIALECT:
+        simulator.state.dialect = dialect
+        read_mirror(api)
+    return Membership.objects.select_related("tenant", "user").get()
 
 
 def mounts_made(simulator: SimulatorServer) -> int:
@@ -174,17 +184,6 @@ def test_one_that_never_arrived_is_not_sent_again_by_itself(
     assert not [task for task in simulator.control.made_tasks() if task["type"] == "RESTORE"]
 
 
-def test_while_a_restore_is_uncertain_a_mount_of_the_machine_waits(
-    api: VProtect, simulator: SimulatorServer, opener: Membership
-):
-    """Its RESTORE task could be taken for the other's."""
-    simulator.control.fault("reset", path="/tasks/restore-and-import", when="after")
-    restore, mount = ask(opener, kind="restore"), ask(opener)
-    protocol.submit(api), protocol.submit(api)
-    assert (now(restore).submission, now(mount).submission) == ("uncertain", "pending")
-    assert mounts_made(simulator) == 0
-
-
 @pytest.mark.parametrize("loss", ["right", "scope", "backup", "owner"])
 def test_a_right_lost_since_the_click_stops_it(
     loss: str, api: VProtect, simulator: SimulatorServer, opener: Membership
@@ -218,13 +217,6 @@ def test_so_many_at_once_as_the_operator_allows(api: VProtect, simulator: Simula
     Tenant.objects.update(mount_cap=0)
     with pytest.raises(WishRefused, match="does not offer"):
         ask(opener, machine="db-01")
-
-
-def test_two_clicks_at_the_same_moment_are_both_counted(opener: Membership, at_once: Callable[..., list[Any]]):
-    Tenant.objects.update(mount_cap=1)
-    results = at_once(lambda: ask(opener), lambda: ask(opener, machine="db-01"))
-    assert sorted(type(result).__name__ for result in results) == ["Operation", "WishRefused"]
-    assert Operation.across_tenants.count() == 1
 
 
 def test_the_same_click_twice_is_one(opener: Membership):
@@ -317,108 +309,12 @@ def test_nothing_is_asked_while_nothing_is_open(api: VProtect, simulator: Simula
     assert follow_mounts(api) == 0 and not simulator.control.ledger()
 
 
-# ── Folders ──────────────────────────────────────────────────────────────────
+# ── Others ───────────────────────────────────────────────────────────────────
 
 
-@pytest.fixture
-def mount(api: VProtect, simulator: SimulatorServer, opener: Membership) -> Mount:
-    return open_backup(api, simulator, opener)
-
-
-def opened(api: VProtect, opener: Membership, mount: Mount, *names: str) -> Folder:
-    """The folder to which these names lead, read."""
-    folder = clicked(opener, lambda: root_of(mount, mount.file_systems[0]["guid"]))
-    answer_folders(api)
-    for name in names:
-        entry = FileEntry.across_tenants.select_related("folder__mount").get(folder=folder, name=name)
-        folder = clicked(opener, lambda entry=entry: folder_in(entry))
-        answer_folders(api)
-    return Folder.across_tenants.get(pk=folder.pk)
-
-
-def test_folders_are_read_once(api: VProtect, simulator: SimulatorServer, opener: Membership, mount: Mount):
-    etc = opened(api, opener, mount, "etc")
-    assert (etc.path, etc.count, etc.problem, etc.parent.path) == ("/etc/", 6, "", "/")
-    asked = len(simulator.control.ledger("POST", "/mounted-file-systems"))
-    assert opened(api, opener, mount, "etc") == etc
-    assert len(simulator.control.ledger("POST", "/mounted-file-systems")) == asked == 2
-    hosts = FileEntry.across_tenants.get(folder=etc, name="hosts")
-    assert (hosts.mode, hosts.owner, hosts.type, hosts.tenant) == (0o644, "root", "REGULAR_FILE", opener.tenant)
-
-
-def test_a_hundred_thousand_entries_are_kept(api: VProtect, opener: Membership, mount: Mount):
-    api.transport._timeout = 20.0
-    many = opened(api, opener, mount, "srv", "odd", "sizes", "many")
-    assert many.count == FileEntry.across_tenants.filter(folder=many).count() == 100_000
-
-
-def test_odd_names_are_kept_and_those_that_nobody_finds_are_not_opened(api: VProtect, opener: Membership, mount: Mount):
-    names = opened(api, opener, mount, "srv", "odd", "names")
-    kept = set(FileEntry.across_tenants.filter(folder=names).values_list("name", flat=True))
-    assert {"two\nlines.txt", "日本語のファイル.txt", "\u202egnp.exe", "x" * 255, "caf\ufffd latin-1.txt"} <= kept
-
-
-@pytest.mark.parametrize("name", ["to-a-folder", "loop", "broken", "to-the-node"])
-def test_links_are_shown_and_never_followed(
-    name: str, api: VProtect, simulator: SimulatorServer, opener: Membership, mount: Mount
-):
-    links = opened(api, opener, mount, "srv", "odd", "links")
-    entry = FileEntry.across_tenants.select_related("folder__mount").get(folder=links, name=name)
-    assert clicked(opener, lambda: folder_in(entry)) is None
-
-
-def test_a_file_system_of_another_mount_is_not_opened(opener: Membership, mount: Mount):
-    assert clicked(opener, lambda: root_of(mount, "another")) is None
-    assert not Folder.across_tenants.exists()
-
-
-def test_unmounted_under_ones_feet(api: VProtect, simulator: SimulatorServer, opener: Membership, mount: Mount):
-    folder = clicked(opener, lambda: root_of(mount, mount.file_systems[0]["guid"]))
-    simulator.control.close_mount(mount.guid)
-    answer_folders(api)
-    mount.refresh_from_db()
-    assert mount.closed_by == "upstream" and not Folder.across_tenants.filter(pk=folder.pk).exists()
-
-
-@pytest.mark.parametrize(
-    ("fault", "problem"),
-    [
-        ({"kind": "status", "status": 404}, "gone"),
-        ({"kind": "status", "status": 400}, "gone"),
-        ({"kind": "status", "status": 500}, "away"),
-        ({"kind": "garbage"}, "away"),
-        ({"kind": "html"}, "away"),
-        ({"kind": "reset"}, "away"),
-    ],
-)
-def test_what_cannot_be_read_is_said_and_can_be_asked_again(
-    fault: dict[str, Any], problem: str, api: VProtect, simulator: SimulatorServer, opener: Membership, mount: Mount
-):
-    simulator.control.fault(**fault, path=".*/listing")
-    folder = opened(api, opener, mount)
-    assert folder.problem == problem
-    again = opened(api, opener, mount)
-    assert again.problem == ("" if problem == "away" else problem)
-
-
-def test_when_vprotect_is_away_all_who_wait_are_told(
-    api: VProtect, simulator: SimulatorServer, opener: Membership, mount: Mount
-):
-    with scope(tenant=opener.tenant):
-        for system in mount.file_systems:
-            root_of(mount, system["guid"])
-    simulator.control.fault("reset", path=".*/listing", times=0)
-    answer_folders(api)
-    assert set(Folder.across_tenants.values_list("problem", flat=True)) == {"away"}
-    assert len(simulator.control.ledger("POST", "/mounted-file-systems")) == 1
-
-
-def test_a_folder_too_large_is_said(api: VProtect, opener: Membership, mount: Mount, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("vprotect_bridge.browsing.MOST_ENTRIES", 3)
-    assert opened(api, opener, mount).problem == "too_large"
-
-
-def test_a_stranger_claims_nothing_by_the_machine(api: VProtect, opener: Membership, mount: Mount):
+def test_a_stranger_claims_nothing_by_the_machine(api: VProtect, simulator: SimulatorServer, opener: Membership):
+    mount = open_backup(api, simulator, opener)
+    clicked(opener, lambda: root_of(mount, mount.file_systems[0]["guid"]))
     pine = Tenant.objects.create(name="Pine", slug="pine")
     Claim.across_tenants.create(tenant=pine, kind=Claim.Kind.MACHINE, value="vm-of-pine")
     member = Membership.objects.get(user=person(pine, "p", Role.ADMIN))
@@ -428,10 +324,4 @@ def test_a_stranger_claims_nothing_by_the_machine(api: VProtect, opener: Members
     backup = Backup.across_tenants.filter(machine=machine)[0]
     member.may_open_backups = True
     with scope(tenant=pine), pytest.raises(WishRefused, match="restore points that are offered"):
-        request_mount(member, machine, _wish(backup.guid), client_key=uuid4(), address=None)
-
-
-def _wish(guid: str) -> Any:
-    from vprotect_bridge.mount_wishes import MountWish
-
-    return MountWish(guid, 4)
+        request_mount(member, machine, MountWish(backup.guid, 4), client_key=uuid4(), address=None)
