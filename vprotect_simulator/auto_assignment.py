@@ -8,6 +8,8 @@ from vprotect_simulator.engine import Refused
 from vprotect_simulator.names import Row, enum, reference, referred_guid
 from vprotect_simulator.state import State
 
+REASONS = {"ASSIGN": "MATCHES_SETTINGS", "REMOVE": "DOES_NOT_MATCH_SETTINGS"}
+
 
 def assignment_changes(state: State, policy: Row, members: list[Row]) -> list[Row]:
     """Rows of a preview. A machine that is in another policy is not taken away from it."""
@@ -25,7 +27,8 @@ def assignment_changes(state: State, policy: Row, members: list[Row]) -> list[Ro
 
 
 def _change(vm: Row, kind: str, reason: str) -> Row:
-    return {"protectedEntity": reference(vm, "VM"), "changeType": enum(kind), "changeReason": reason}
+    why = {"name": REASONS[kind], "description": reason}
+    return {"protectedEntity": reference(vm, "VM"), "changeType": enum(kind), "changeReason": why}
 
 
 def _fits(settings: Row, vm: Row) -> bool:

@@ -58,13 +58,14 @@ def vm_rows(state: State, vms: list[Row]) -> list[Row]:
 
 def vm_details(state: State, vm: Row) -> Row:
     running = [task for task in state.tasks.values() if task["state"]["name"] == "RUNNING"]
-    manager = vm.get("hvManager")
-    mode = {"url": manager["name"], "vmExportImportMode": enum("DEFAULT")} if manager else {}
+    manager, host = vm.get("hvManager"), vm.get("hypervisor")
+    mode, shown = {"vmExportImportMode": enum("DEFAULT")}, _shown(state, vm, running)
     return {
         **SETTINGS,
         **vm,
-        **_shown(state, vm, running),
-        "hvManager": manager and {**manager, **mode},
+        **shown,
+        "hvManager": manager and {**manager, "url": manager["name"], **mode},
+        "hypervisor": host and {**shown["hypervisor"], **({} if manager else mode)},
         "networkInterfaceCards": [network_card(state, vm)],
         "backups": sum(backup["protectedEntity"]["guid"] == vm["guid"] for backup in state.backups.values()),
     }
@@ -74,14 +75,21 @@ def _shown(state: State, vm: Row, running: list[Row]) -> Row:
     """What follows from the rest of the state. Newer servers name the project, no `tenantId` (API reference, 2)."""
     mine = [task for task in running if (task.get("protectedEntity") or {}).get("guid") == vm["guid"]]
     now = state.clock.now_ms()
-    hidden = {"tenantId": None} if state.dialect == "current" else {}
+    newer = {"tenantId": None, "hypervisor": _host_with_manager(vm)} if state.dialect == "current" else {}
     return {
-        **hidden,
+        "hypervisor": vm.get("hypervisor"),
+        **newer,
         "averageProgress": sum(engine.progress_of(task, now) for task in mine) / len(mine) if mine else None,
         "networks": [reference(network) for network in networks_of(state, vm)[:1]],
         "possibleActions": [enum("WRITE")],
         "protectionStatus": enum(protection_of(vm)),
     }
+
+
+def _host_with_manager(vm: Row) -> Row | None:
+    """Newer pages look for the manager there (5.1)."""
+    host, manager = vm.get("hypervisor"), vm.get("hvManager")
+    return {**host, "hvManager": without(manager, "name")} if host and manager else host
 
 
 def forget(state: State, guid: str) -> None:

@@ -48,9 +48,8 @@ def _with_guid(rule: Row, item: Row) -> Row:
 
 
 def _flattened(rules: list[Row]) -> list[Row]:
-    """The destinations of all its rules, each once."""
-    named = [item["backupDestination"] for rule in rules for item in rule["ruleBackupDestinations"]]
-    return list({destination["guid"]: destination for destination in named}.values())
+    """Those of all its rules in one list; who reads it asks each for its `backupDestination`."""
+    return [_with_guid(rule, item) for rule in rules for item in rule["ruleBackupDestinations"]]
 
 
 def _shows_rules(state: State, is_extended: bool) -> bool:

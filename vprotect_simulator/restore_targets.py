@@ -55,7 +55,8 @@ def allowed_targets(state: State, backup: Row) -> list[Row]:
 def check_place(state: State, body: Row, target: Row, project_name: str) -> None:
     """Cluster and storage are named by the platform's `uuid`, not by GUID (20, trap 6)."""
     _check_uuid(state.clusters, body, "restoreClusterId", target)
-    _check_uuid(state.storages, body, "restoreStorageId", target)
+    if target["type"]["name"] != "KVM" or not str(body.get("restoreStorageId")).startswith("/"):  # there also a path
+        _check_uuid(state.storages, body, "restoreStorageId", target)
     for item in reading.items(body, "taskFiles"):
         _check_uuid(state.storages, item if isinstance(item, dict) else {}, "storageId", target)
     _check_guid(state.flavors, body.get("restoreVmFlavor"), "restoreVmFlavor", target)
@@ -71,7 +72,8 @@ def check_place(state: State, body: Row, target: Row, project_name: str) -> None
 def _check_uuid(rows: dict[str, Row], body: Row, name: str, target: Row) -> None:
     wanted = body.get(name)
     here = {row["uuid"] for row in rows.values() if row["_target"] == target["guid"]}
-    if wanted is not None and wanted not in here:
+    # The vendor's page and plugin send an empty text for what nobody chose.
+    if wanted not in {None, ""} and wanted not in here:
         raise Refused(400, f"{name} is unknown")
 
 

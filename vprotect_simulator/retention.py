@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from vprotect_simulator import engine, plans
 from vprotect_simulator.firing import DAY_MS
-from vprotect_simulator.names import Row, enum, referred_guid
+from vprotect_simulator.names import Row, enum, reference, referred_guid
 from vprotect_simulator.state import State
 
 GOOD = {"SUCCESS", "PARTIAL_SUCCESS"}
@@ -150,11 +150,15 @@ def preview(state: State, marks: list[tuple[Row, str, int | None]]) -> list[Row]
 
 def _change(backup: Row, hint: str, expires: int | None) -> Row:
     copies = backup["backupLocations"]
+    copy = copies[0] if copies else {}
     return {
         "guid": backup["guid"],
+        "backup": reference(backup),
+        "backupDestination": copy.get("backupDestination"),
+        "roleType": copy.get("roleType"),
         "protectedEntity": backup["protectedEntity"],
         "snapshotTime": backup.get("snapshotTime"),
-        "previousHint": copies[0]["retentionHint"] if copies else enum("STANDARD_RETENTION"),
+        "previousHint": copy.get("retentionHint") or enum("STANDARD_RETENTION"),
         "retentionHint": enum(hint),
         "previousType": backup["type"],
         "type": backup["type"],

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from email.utils import formatdate
+from http.client import responses
 from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -340,7 +341,8 @@ def _whole(reply: Reply, raw: bytes | None = None, kind: str = "application/json
 
 def _head(reply: Reply, headers: dict[str, str], skew_ms: int) -> bytes:
     moment = formatdate(time.time() + skew_ms / 1000, usegmt=True)
-    lines = [f"HTTP/1.1 {reply.status} Answer", f"Date: {moment}", *(f"{n}: {value}" for n, value in headers.items())]
+    status = f"HTTP/1.1 {reply.status} {responses.get(reply.status, 'Answer')}"
+    lines = [status, f"Date: {moment}", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode()
 
 

@@ -25,7 +25,7 @@ def test_no_answer_has_a_member_without_a_value_or_of_our_own(direct: DirectClie
     backup = direct.newest_backup(WEB)["guid"]
     restore = {"backup": backup, "node": guid_of("node/node1"), "restorePath": "/vprotect_data"}
     direct.post("/tasks/restore", restore)
-    direct.post("/credential", {"name": "root of all", "username": "root", "password": "geheim"})
+    direct.post("/credential", {"name": "root of all", "user": "root", "password": "geheim"})
     asked = 0
     for route in ORDINARY:
         if route.dialect not in {"", direct.state.dialect} or route.path == "/session":

@@ -144,7 +144,10 @@ def test_what_a_restore_chooses_from_belongs_to_the_target(direct: DirectClient)
     assert direct.get(f"/virtual-machine-flavors?hypervisor-manager={RHV}") == []
     backup = direct.newest_backup(WEB)["guid"]
     settings = direct.get(f"/openstack/restore-settings?hvm-guid={OPENSTACK}&backup-guid={backup}")["networkSection"]
-    assert settings["sourceNetworkWithSecurityGroups"][0]["network"]["name"] == "private"
+    [source] = settings["sourceNetworkWithSecurityGroups"]
+    [target] = [row for row in settings["targetNetworks"] if row["guid"] == source["defaultNetworkInternalId"]]
+    assert (source["name"], target["name"]) == ("eth0", "private")
+    assert source["securityGroupsFromBackup"][0] in settings["securityGroupsFromHypervisorManager"]
 
 
 def test_all_that_has_a_uuid_has_another_guid(direct: DirectClient):

@@ -62,6 +62,26 @@ def test_the_horizon_plugin_of_2020(classic: DirectClient):
     assert restored["dstProtectedEntity"]["guid"] == vm["guid"]
 
 
+def test_the_horizon_plugins_forms(classic: DirectClient):
+    """They send fields as their form library has them: moments of 1970 as floats, an interval nobody chose, ""."""
+    schedule = {
+        **{"name": "form", "type": {"name": "VM_BACKUP"}, "executionType": "TIME", "backupType": "INCREMENTAL"},
+        **{"active": True, "hour": 7_200_000.0, "startWindowLength": 18_000_000, "daysOfWeek": ["MONDAY", "FRIDAY"]},
+        **{"interval": {"startHour": -3_600_000.0, "endHour": 82_799_000.0, "frequency": 7_200_000}, "rules": []},
+        **{"dayOfWeekOccurrences": [], "months": [], "tenantId": AURORA},
+    }
+    made = classic.post("/schedules", schedule)
+    assert made["hour"] == 7_200_000 and "interval" not in made
+    backup = classic.newest_backup(WEB)["guid"]
+    [manager] = classic.get(f"/hypervisor-managers/?backup-to-be-restored={backup}")
+    wish = {"backup": backup, "dstProtectedEntity": {"guid": WEB, "type": "VM"}, "restoredPeName": ""}
+    unchosen = {"restoreStorageId": "", "restoreClusterId": "", "restoreProject": "aurora-books", "tenantId": AURORA}
+    task = classic.post(
+        "/tasks/restore-and-import", {**wish, **unchosen, "hypervisorManager": {"guid": manager["guid"]}}
+    )
+    assert task["dstProtectedEntity"]["name"] == "web-01"
+
+
 def test_the_react_ui(current: DirectClient):
     """5 to 7.x, behind a proxy that appends the project to every call: whole rows where references are expected."""
     scope = f"project-uuid={AURORA}"
@@ -147,6 +167,28 @@ def test_the_react_ui(current: DirectClient):
     assert restored["restoreType"]["name"] == "RESTORE_AND_IMPORT"
 
 
+def test_the_react_uis_tables(current: DirectClient):
+    """Their columns look into what they are given without asking whether it is there."""
+    bare = current.get(f"/virtual-machines/{guid_of('vm/bare-01')}")
+    assert bare["hypervisor"]["vmExportImportMode"]["description"], "its own, as no manager says it"
+    managed = current.get(f"/virtual-machines/{WEB}")
+    assert managed["hvManager"]["vmExportImportMode"]["description"] and managed["hvManager"]["url"]
+    assert managed["hypervisor"]["hvManager"]["guid"] == OPENSTACK
+    assert current.get(f"/hypervisors/{managed['hypervisor']['guid']}")["host"]
+
+    copies = current.get(f"/backup-locations?protected-entity={WEB}&location-status=PRESENT")
+    marks = [{**copy, "guid": copy["backup"]["guid"], "retentionHint": {"name": "TO_REMOVE"}} for copy in copies[:1]]
+    for row in current.post("/retention/mark-backups/preview", marks, status=200):
+        assert row["backup"]["name"] and row["backupDestination"]["name"] and row["roleType"]["description"]
+        assert row["previousHint"]["name"] and row["retentionHint"]["name"] and row["type"]["description"]
+
+    policy = current.get(f"/policies/vm-backup/{guid_of('policy/daily')}")
+    policy["autoAssignSettings"] = {"mode": {"name": "ASSIGN_ONLY"}, "includeRegExps": [".*"]}
+    [change, *_] = current.post("/policies/vm-backup/auto-assignment-preview", policy, status=200)
+    assert change["protectedEntity"]["name"] and change["changeType"]["description"]
+    assert change["changeReason"]["description"]
+
+
 def test_the_exporter_for_prometheus(direct: DirectClient):
     """Reads inside of what it reads, without asking whether it is there where it always is."""
     direct.export(WEB)
@@ -163,6 +205,10 @@ def test_the_exporter_for_prometheus(direct: DirectClient):
     [task] = direct.get("/tasks")
     assert task["node"]["name"] and task["backupDestination"]["name"] and task["originEntity"]["type"]["name"] == "USER"
     assert {"priority", "progress", "retryCount"} <= set(task)
+    if direct.state.dialect == "current":
+        rows = direct.get("/policies/vm-backup")
+        destinations = {row["ruleBackupDestinations"][0]["backupDestination"]["name"] for row in rows}
+        assert destinations == {"primary-fs"}
     for policy in direct.get("/policies/vm-backup?extended=true"):
         assert policy["ruleCount"] == len(policy["rules"]) and policy["autoAssignMode"]["name"] and "vmCount" in policy
     assert all(schedule["backupType"]["name"] for schedule in direct.get("/schedules"))

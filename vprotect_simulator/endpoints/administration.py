@@ -78,8 +78,9 @@ def delete_credential(state: State, call: Call, guid: str) -> Reply:
 
 
 def _save_credential(state: State, body: Row, old: Row | None) -> Row:
-    """Its members are not known; a password is kept nowhere and never answered."""
-    row = {**plans.identity(old), "name": reading.name(body), "username": reading.text(body, "username")}
+    """As the vendor's page sends it; password, key and secret key are kept nowhere and never answered."""
+    texts = {named: reading.text(body, named) for named in ("user", "sshKeyPath")}
+    row = {**plans.identity(old), "name": reading.name(body), **texts}
     state.credentials[row["guid"]] = row
     return row
 

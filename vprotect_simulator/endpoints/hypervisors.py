@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vprotect_simulator import machines, restores
 from vprotect_simulator.calls import Call, Filters, Reply, Route, filter_values, filtered, listed
-from vprotect_simulator.names import Row, guid_of, reference, to_wire, without
+from vprotect_simulator.names import Row, guid_of, referred_guid, to_wire, without
 from vprotect_simulator.reading import found
 from vprotect_simulator.restore_targets import allowed_targets
 from vprotect_simulator.state import State
@@ -82,7 +82,12 @@ def openstack_restore_settings(state: State, call: Call) -> Reply:
     groups = [_security_group(name) for name in SECURITY_GROUPS]
     card = machines.network_card(state, restores.original(state, backup))
     targets = [row for row in state.networks.values() if row["_target"] == manager["guid"]]
-    source = {"network": card["network"], "networkInterfaceCard": reference(card), "securityGroups": groups[:1]}
+    source = {
+        **{name: card[name] for name in ("guid", "uuid", "name")},
+        "defaultMacAddress": "fa:16:3e:00:00:01",
+        "defaultNetworkInternalId": referred_guid(card["network"]),
+        "securityGroupsFromBackup": groups[:1],
+    }
     section = {
         "securityGroupsFromHypervisorManager": groups,
         "sourceNetworkWithSecurityGroups": [source],
@@ -106,4 +111,5 @@ ROUTES = (
     Route("GET", "/network", list_networks),
     Route("GET", "/network/shared", list_shared_networks),
     Route("GET", "/openstack/restore-settings", openstack_restore_settings),
+    Route("GET", "/openstack/restore-settings/project-restriction", openstack_restore_settings),
 )
