@@ -9,7 +9,7 @@ import json
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -97,8 +97,7 @@ def _listed(value: Any) -> list[Any]:
 class Shapes:
     """All shapes. What was found well-formed once is not looked at again: polls say the same all the time."""
 
-    def __init__(self, folder: Path = FOLDER) -> None:
-        files = {str(path.relative_to(folder)): json.loads(path.read_text()) for path in folder.rglob("*.json")}
+    def __init__(self, files: dict[str, Any]) -> None:
         resources = [(BASE + name, Resource.from_contents(schema)) for name, schema in files.items()]
         self._registry: Registry[Any] = Registry().with_resources(resources)
         self.endpoints = [_endpoint(name, schema) for name, schema in files.items() if name.startswith("endpoints/")]
@@ -172,9 +171,54 @@ def _without_slash(path: str) -> str:
     return path.rstrip("/") or "/"
 
 
+def _read() -> dict[str, Any]:
+    return {str(path.relative_to(FOLDER)): json.loads(path.read_text()) for path in FOLDER.rglob("*.json")}
+
+
 @cache
 def shapes() -> Shapes:
-    return Shapes()
+    return Shapes(_read())
+
+
+@cache
+def shapes_for_anybody() -> Shapes:
+    """What a server takes from other people's clients; of use for requests only.
+
+    It ignores unknown members (3.4) and parameters (3.7), takes bare strings for references (3.4) and enums (3.5), and
+    reads a flag that is left out as false (11.2). A time of day may be any (10.2). The rest is as for our own.
+    """
+    files = {name: _loosened(schema) for name, schema in _read().items()}
+    common = files["common.json"]["$defs"]
+    for name in ("requestReference", "requestEnum"):
+        common[name] = {"anyOf": [{"type": "string"}, common[name]]}
+    policy = files["objects/policy.json"]["$defs"]
+    for name in ("requestClassic", "requestCurrent"):  # automatic assignment is off for tenants, not for everybody
+        policy[name]["properties"]["autoAssignSettings"] = policy["autoAssignRequest"]
+    common |= {"timeOfDay": common["storedTimeOfDay"], "milliseconds": common["number"]}
+    return Shapes(files)
+
+
+# A bare string has no name by which it could be told apart; an empty text says that nothing was chosen (6.4).
+TOO_STRICT = {"if", "then", "else", "contains", "minContains", "maxContains", "minLength"}
+
+
+def _loosened(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_loosened(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    loose = {name: _loosened(value) for name, value in schema.items() if value is not False and name not in TOO_STRICT}
+    flags = {name for name, value in schema.get("properties", {}).items() if value == {"type": "boolean"}}
+    if isinstance(schema.get("required"), list):
+        loose["required"] = [name for name in schema["required"] if name not in flags]
+    return loose
+
+
+def without_nulls(value: Any) -> Any:
+    """Absent and null are alike to a reader (3.6)."""
+    if isinstance(value, dict):
+        return {name: without_nulls(item) for name, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 @dataclass
@@ -187,7 +231,19 @@ class Exchange:
     def faults(self, *, odd_answers: bool = False) -> Iterator[str]:
         yield from shapes().faults_of_request(self.dialect, self.call)
         if not odd_answers:
-            yield from shapes().faults_of_answer(self.dialect, self.call, self.status, self.data)
+            yield from self.faults_of_answer()
+
+    def faults_of_answer(self) -> Iterator[str]:
+        yield from shapes().faults_of_answer(self.dialect, self.call, self.status, self.data)
+
+    def faults_of_anybodys_request(self) -> Iterator[str]:
+        """Of a client that others wrote. One that was refused may be anything."""
+        if self.status < 400:
+            known = shapes_for_anybody()
+            endpoint = known.endpoint(self.call.method, _without_slash(self.call.path))
+            query = self.call.query if endpoint and endpoint.part("query", self.dialect) else {}
+            call = replace(self.call, query=query, body=without_nulls(self.call.body))
+            yield from known.faults_of_request(self.dialect, call)
 
 
 class WatchedSimulator(SimulatorServer):

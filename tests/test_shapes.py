@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from tests.conftest import both_dialects
-from tests.shapes import WatchedSimulator, shapes
+from tests.shapes import Endpoint, Exchange, WatchedSimulator, shapes
 from vprotect_bridge.client.api import ExportRequest, VProtect
 from vprotect_bridge.client.errors import NotFound, UpstreamError
+from vprotect_simulator.api import ROUTES
 from vprotect_simulator.calls import Call
+from vprotect_simulator.endpoints.session import LOGINS
 from vprotect_simulator.names import guid_of
 
 WEB, RULE, PRIMARY = guid_of("vm/web-01"), guid_of("rule/daily"), guid_of("destination/primary-fs")
@@ -24,6 +28,25 @@ def test_a_shape_is_a_schema_that_names_its_chapter(name: str):
     schema = shapes().files[name]
     Draft202012Validator.check_schema(schema)
     assert schema["title"] and schema["description"].startswith("API reference, ")
+
+
+def test_every_call_of_the_simulator_has_its_shape_and_every_shape_its_call():
+    known = {(route.method, _unnamed(route.path)) for route in ROUTES} | set(LOGINS)
+    assert known == {(endpoint.method, _unnamed(endpoint.path)) for endpoint in shapes().endpoints}
+
+
+def _unnamed(path: str) -> str:
+    return re.sub(r"\{\w+\}", "{}", path)
+
+
+@pytest.mark.parametrize("endpoint", shapes().endpoints, ids=lambda endpoint: endpoint.file)
+def test_a_shape_says_what_comes_and_goes(endpoint: Endpoint):
+    """Whoever creates or replaces sends something, and whoever gets is answered."""
+    parts = {part.partition("-")[0] for part in endpoint.parts}
+    is_file = endpoint.path.endswith(("/download", "report-pdf", "report-html"))
+    assert endpoint.method != "GET" or "answer" in parts or endpoint.path.startswith("/session")
+    assert endpoint.method not in {"POST", "PUT"} or "request" in parts or endpoint.path == "/session/logout"
+    assert "answer" in parts or 204 in endpoint.statuses or is_file
 
 
 def test_every_shape_can_be_used():
@@ -114,6 +137,26 @@ def test_a_member_that_is_null(exchanges: WatchedSimulator, api: VProtect, monke
     [exchange] = [seen for seen in exchanges.exchanges if seen.call.path == "/virtual-machines"]
     exchange.data[0]["project"] = None
     assert "project: None is not of type 'object'" in faults(exchanges)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"backupType": {"name": "DAILY"}}, "DAILY"),
+        ({"windowStart": "now"}, "windowStart"),
+        ({"priority": 101}, "priority"),
+        ({"protectedEntities": WEB}, "protectedEntities"),
+        ({"protectedEntities": None}, "protectedEntities"),
+        ({"backupDestination": None}, "backupDestination"),
+    ],
+)
+def test_what_anybody_may_send_has_bounds_too(change: dict[str, Any], said: str):
+    """Bare strings, nulls and unknown members are taken; a wrong type or spelling, or nothing, is not."""
+    usual = {"protectedEntities": [WEB], "backupType": "FULL", "backupDestination": PRIMARY, "wish": 1, "rules": None}
+    good = Exchange("classic", Call("POST", "/tasks/export", {"showLoader": ["true"]}, usual), 201, [])
+    assert list(good.faults_of_anybodys_request()) == [] and list(good.faults())
+    bad = replace(good, call=replace(good.call, body={**usual, **change}))
+    assert said in "\n".join(bad.faults_of_anybodys_request())
 
 
 def test_a_filter_that_nobody_knows(api: VProtect, exchanges: WatchedSimulator):

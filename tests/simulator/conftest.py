@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
+from tests.shapes import Exchange
 from vprotect_simulator import engine, landscape
 from vprotect_simulator.api import Api
 from vprotect_simulator.calls import Call, Reply
@@ -23,6 +24,29 @@ PASSWORD = "a password for tests"
 WEDNESDAY_NOON = 1_774_440_000_000
 PRIMARY = guid_of("destination/primary-fs")
 WEB, DB, GONE, NEW = (guid_of(f"vm/{name}") for name in ("web-01", "db-01", "gone-01", "new-01"))
+
+
+@pytest.fixture(autouse=True)
+def exchanges(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[list[Exchange]]:
+    """Every exchange with a simulator, over a network or not, is held against the shapes of the reference afterwards.
+
+    `odd_requests`: the test sends what no client should, and it is taken all the same.
+    """
+    seen: list[Exchange] = []
+    answer = Api.answer
+
+    def watched(self: Api, call: Call) -> Reply:
+        reply = answer(self, call)
+        seen.append(Exchange(self.state.dialect, call, reply.status, reply.data))
+        return reply
+
+    monkeypatch.setattr(Api, "answer", watched)
+    yield seen
+    is_odd = request.node.get_closest_marker("odd_requests") is not None
+    faults = dict.fromkeys(fault for exchange in seen for fault in exchange.faults_of_answer())
+    if not is_odd:
+        faults |= dict.fromkeys(fault for exchange in seen for fault in exchange.faults_of_anybodys_request())
+    assert not faults, "not as the reference has it:\n" + "\n".join(list(faults)[:10])
 
 
 class Answer:

@@ -174,6 +174,7 @@ def test_sizes_are_grouped_and_add_up(group_by: str, names: set[str], direct: Di
         assert sum(grouped.values()) == sum(charged(direct, "backup-size/vm").values())
 
 
+@pytest.mark.odd_requests
 def test_without_a_body_everything_is_meant(direct: DirectClient):
     assert direct.call("POST", "/chargeback-reporting/backup-size/vm").data
     assert direct.call("POST", "/dashboard/report-html").status == 200

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.simulator.conftest import GONE, WEB, PlainClient
-from vprotect_simulator.names import guid_of
+from vprotect_simulator.names import enum, guid_of
 from vprotect_simulator.server import SimulatorServer
 
 OPENSTACK, RHV, KVM_HOST = guid_of("manager/OPENSTACK"), guid_of("manager/RHV"), guid_of("host/kvm-01")
@@ -89,7 +89,7 @@ def test_a_restore_that_cannot_be_is_refused(members: dict[str, Any], status: in
 def test_a_backup_that_is_gone_cannot_be_restored(simulator: SimulatorServer, client: PlainClient):
     for backup in simulator.state.backups.values():
         for location in backup["backupLocations"]:
-            location["status"] = {"name": "REMOVED"}
+            location["status"] = enum("REMOVED")
     assert restore(client).status == 400
 
 

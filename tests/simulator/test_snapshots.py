@@ -71,8 +71,8 @@ def test_a_policy_is_made_changed_and_removed(direct: DirectClient):
 @pytest.mark.parametrize("kind", ["SNAPSHOT", "VM_SNAPSHOT"])
 def test_a_schedule_takes_snapshots(kind: str, direct: DirectClient):
     body = {
-        **{"name": "at six", "type": kind, "executionType": "TIME", "active": True, "hour": 6 * 3_600_000},
-        **{"startWindowLength": 3_600_000, "daysOfWeek": list(DAYS), "rules": [{"guid": RULE}]},
+        **{"name": "at six", "type": kind, "backupType": "FULL", "executionType": "TIME", "active": True},
+        **{"hour": 6 * 3_600_000, "startWindowLength": 3_600_000, "daysOfWeek": list(DAYS), "rules": [{"guid": RULE}]},
     }
     made = direct.post("/schedules", body)
     assert made["policies"][0]["guid"] == POLICY

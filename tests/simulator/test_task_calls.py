@@ -117,6 +117,7 @@ def test_overwriting_takes_every_machine_of_that_name_in_the_project(direct: Dir
     assert (old["guid"], old["present"], new["present"]) == (NEW, False, True)
 
 
+@pytest.mark.odd_requests
 def test_a_restore_reads_the_copy_that_is_named(current: DirectClient):
     backup = current.newest_backup(WEB)
     copy = {**backup["backupLocations"][0], "guid": "unknown"}
