@@ -42,6 +42,14 @@ faults: .venv/ready ## try every single fault: killed anywhere, answered anyhow,
 faults-all: .venv/ready ## try all pairs of faults as well (an hour or so)
 	FAULTS=all $(BIN)/python -m pytest -n 2 -qq $(FAULTS_TESTS)
 
+.PHONY: bench-quick
+bench-quick: .venv/ready ## measure the portal at its size in short (under three minutes, once the data is made)
+	@$(BIN)/python -m bench --quick
+
+.PHONY: bench
+bench: .venv/ready ## measure the portal at its size, against references in the same run (docs/scaling.md)
+	@$(BIN)/python -m bench
+
 .PHONY: access
 access: .venv/ready ## try every route, role, foreign id and attack, with each wall alone
 	$(BIN)/python -m pytest -n 2 -qq -p tests.access.ledger $(ACCESS_TESTS)
