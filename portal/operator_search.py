@@ -15,10 +15,10 @@ from django.utils.text import capfirst
 from django.utils.timezone import localtime
 
 from tenants.models import AuditEntry, Claim, Tenant, User
-from vprotect_bridge.models import Backup, Destination, Machine, Operation, Plan, PlanChange
+from vprotect_bridge.models import Backup, Destination, Download, Machine, Mount, Operation, Plan, PlanChange
 
 SEARCHED: tuple[type[Model], ...] = (
-    *(Tenant, User, Machine, Operation, Plan, PlanChange, Claim, Backup, Destination),
+    *(Tenant, User, Machine, Operation, Plan, PlanChange, Mount, Download, Claim, Backup, Destination),
     AuditEntry,
 )
 FEW = 5

@@ -33,6 +33,8 @@ SECTIONS: tuple[tuple[Any, dict[str, Any]], ...] = (
             "vprotect_bridge.backup": _("Restore points"),
             "vprotect_bridge.plan": _("Plans"),
             "vprotect_bridge.planchange": _("Changes of plans"),
+            "vprotect_bridge.mount": _("Open backups"),
+            "vprotect_bridge.download": _("Downloads"),
         },
     ),
     (

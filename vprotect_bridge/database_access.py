@@ -53,7 +53,10 @@ TABLES = {
         web="SELECT, INSERT, DELETE", operator="SELECT (id, tenant_id), DELETE"
     ),
     "vprotect_bridge_download": tenant_owned(
-        web="SELECT, INSERT, UPDATE (cancel_wanted_at, taken_at)", operator="SELECT, DELETE"
+        web="SELECT, INSERT, UPDATE (cancel_wanted_at, taken_at)",
+        operator="SELECT (id, tenant_id, mount_id, created_by_id, created_at, client_key, correlation_id, is_archive,"
+        " state, problem, attempts, next_at, reserved_bytes, expected_bytes, received_bytes, file_count,"
+        " left_out_count, finished_at, expires_at, taken_at, cancel_wanted_at), DELETE",
     ),
     "vprotect_bridge_upstreamstatus": Access(
         web="SELECT", operator="SELECT, UPDATE", worker=EVERYTHING, reason="one row, how vProtect is"

@@ -35,6 +35,8 @@ OPERATORS = [
     "/tenants/auditentry/",
     "/vprotect_bridge/machine/",
     "/vprotect_bridge/operation/",
+    "/vprotect_bridge/mount/",
+    "/vprotect_bridge/download/",
     "/accounts/2fa/",
 ]
 COLOURS_ONLY: dict[str, Any] = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}

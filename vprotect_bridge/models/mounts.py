@@ -238,7 +238,8 @@ class Download(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name
+        """Without its name, which is its tenant's alone: operators see this."""
+        return f"{self.get_state_display()} {self.created_at:%Y-%m-%d %H:%M}"
 
     @property
     def is_under_way(self) -> bool:
