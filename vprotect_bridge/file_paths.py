@@ -14,6 +14,8 @@ from vprotect_bridge.client.mounts import DIRECTORY, REGULAR_FILE
 
 LONGEST = 4096
 ROOT = "/"
+# Stands for what is not UTF-8: vProtect would not find the file again by it.
+UNKNOWN = "\ufffd"
 
 
 class Unsafe(ValueError):
@@ -21,10 +23,10 @@ class Unsafe(ValueError):
 
 
 def can_be_asked_for(name: str) -> bool:
-    """U+FFFD stands for what is not text: vProtect would not find the file again by it."""
+    """Whether vProtect finds it by its name, and nothing else."""
     decoded = unquote(unquote(name))
     leads_elsewhere = {decoded.strip(), name.strip()} & {"", ".", ".."} or re.search(r"[/\\\0]", decoded + name)
-    return not leads_elsewhere and "\ufffd" not in name
+    return not leads_elsewhere and UNKNOWN not in name
 
 
 def can_be_fetched(name: str, type_: str) -> bool:
@@ -41,6 +43,11 @@ def checked(path: str) -> str:
     parts = path.removesuffix("/").split("/")[1:]
     is_plain = path.startswith(ROOT) and len(path.encode()) <= LONGEST
     return path if path == ROOT or (is_plain and parts and all(map(can_be_asked_for, parts))) else _refuse()
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Of paths on the node, where `folder` has no slash at its end."""
+    return path == folder or path.startswith(f"{folder}/")
 
 
 def _refuse() -> str:

@@ -21,6 +21,7 @@ from vprotect_bridge.client.dialects import MountRequest
 from vprotect_bridge.client.errors import NotFound
 from vprotect_bridge.client.mounts import MountedBackup, MountedFileSystem
 from vprotect_bridge.client.types import Task
+from vprotect_bridge.file_paths import is_below
 from vprotect_bridge.models import Backup, Mount, Operation
 from vprotect_bridge.sight import Sight
 
@@ -139,17 +140,13 @@ def _find(api: VProtect, operation: Operation) -> tuple[MountedBackup, list[Moun
     told_no_path: list[tuple[MountedBackup, list[MountedFileSystem]]] = []
     for row in new:
         systems = api.mounts.file_systems(row.guid).items
-        ours = [system for system in systems if _is_below(system.mount_path, operation.request["mount_path"])]
+        ours = [system for system in systems if is_below(system.mount_path, operation.request["mount_path"])]
         if ours:
             return row, ours
         if systems and not any(system.mount_path for system in systems):
             told_no_path.append((row, list(systems)))
     is_filtered = len(new) == len(told_no_path) == 1 and not api.mounts.file_systems(str(uuid.uuid4())).items
     return told_no_path[0] if is_filtered else None
-
-
-def _is_below(path: str, ours: str) -> bool:
-    return path == ours or path.startswith(f"{ours}/")
 
 
 def _shown(system: MountedFileSystem) -> dict[str, object]:
