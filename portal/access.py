@@ -257,10 +257,10 @@ def entry_for(mount: Mount, text: str) -> FileEntry:
     return get_object_or_404(entries, pk=_number(text), folder__mount=mount)
 
 
-def entries_for(mount: Mount, texts: list[str], folder: Folder) -> list[FileEntry]:
-    """All of one folder, each once; one that is not there makes all of it not there."""
+def entries_for(mount: Mount, texts: list[str]) -> list[FileEntry]:
+    """Each once; one that is not there makes all of it not there."""
     wanted = {_number(text) for text in texts}
-    entries = list(FileEntry.objects.select_related("folder").filter(pk__in=wanted, folder=folder))
+    entries = list(FileEntry.objects.select_related("folder").filter(pk__in=wanted, folder__mount=mount))
     if len(entries) != len(wanted):
         raise Http404
     return entries

@@ -94,7 +94,8 @@ def page_of(folder: Folder, query: FolderQuery) -> dict[str, Any]:
 
 
 def _shown(entry: FileEntry) -> FileEntry:
-    """With what may be done with it: `can_fetch`, and `is_readable`, whether its name is one that can be asked for."""
+    """With `can_fetch`, and of its name `is_readable` (it can be asked for) and `is_unknown_name` (not UTF-8)."""
+    entry.is_unknown_name = file_paths.UNKNOWN in entry.name  # type: ignore[attr-defined]
     entry.is_readable = file_paths.can_be_asked_for(entry.name)  # type: ignore[attr-defined]
     entry.can_fetch = file_paths.can_be_fetched(entry.name, entry.type)  # type: ignore[attr-defined]
     return entry

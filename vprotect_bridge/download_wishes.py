@@ -13,7 +13,9 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from tenants.audit import record_of
 from tenants.correlation import correlation_id
@@ -66,15 +68,16 @@ def fetchable(entries: Sequence[FileEntry]) -> list[FileEntry]:
 
 def choose(membership: Membership, mount: Mount, entries: Sequence[FileEntry]) -> int:
     """Adds to what the person has chosen; returns how many are chosen now. Raises `WishRefused` for too many."""
-    before = ChosenEntry.objects.filter(user=membership.user, mount=mount).count()
+    chosen = set(ChosenEntry.objects.filter(user=membership.user, mount=mount).values_list("entry_id", flat=True))
     rows = [
         ChosenEntry(tenant=membership.tenant, user=membership.user, mount=mount, entry=entry)
         for entry in fetchable(entries)
+        if entry.pk not in chosen
     ]
-    if before + len(rows) > MOST_CHOSEN:
+    if len(chosen) + len(rows) > MOST_CHOSEN:
         raise WishRefused(_("You can choose %(most)d at once. Choose their folder instead.") % {"most": MOST_CHOSEN})
     ChosenEntry.objects.bulk_create(rows, ignore_conflicts=True)
-    return before + len(rows)
+    return len(chosen) + len(rows)
 
 
 def chosen_by(membership: Membership, mount: Mount) -> list[FileEntry]:
@@ -169,10 +172,10 @@ def readable_size(size: int) -> str:
     """In the unit in which it says something: 0 bytes, 12 KiB, 3.4 GiB."""
     value, units = float(size), ["KiB", "MiB", "GiB", "TiB"]
     if size < 1024:
-        return f"{size} bytes"
+        return ngettext("%(n)d byte", "%(n)d bytes", size) % {"n": size}
     while value >= 1024 and units:
         value, unit = value / 1024, units.pop(0)
-    return f"{value:.1f} {unit}"
+    return f"{number_format(value, 1)} {unit}"
 
 
 def _item(entry: FileEntry) -> dict[str, Any]:

@@ -108,11 +108,26 @@ def mount_list(request: TenantRequest, tenant: str) -> HttpResponse:
     opening = access.visible_operations(request.membership).filter(
         kind=Operation.Kind.MOUNT, outcome="", origin=Operation.Origin.PORTAL
     )
+    shown = list(mounts.filter(closed_at=None).order_by("closes_at"))
+    on_their_way = list(opening.order_by("-created_at"))
+    downloads = list(access.own_downloads(request).order_by("-created_at")[:20])
+    word = polls.word_for(
+        [
+            *((mount.pk, mount.is_open) for mount in shown),
+            *((operation.pk, operation.version) for operation in on_their_way),
+            *((download.pk, download.state) for download in downloads),
+        ]
+    )
+    if unchanged := polls.nothing_new(request, word):
+        return unchanged
+    is_closing = any(not mount.is_open for mount in shown)
     context = {
-        "mounts": mounts.filter(closed_at=None).order_by("closes_at"),
-        "opening": opening.order_by("-created_at"),
+        "mounts": shown,
+        "opening": on_their_way,
+        "downloads": downloads,
+        "seen": word,
+        "is_moving": on_their_way or is_closing or any(download.is_under_way for download in downloads),
         "closed": mounts.exclude(closed_at=None).order_by("-closed_at")[:CLOSED_SHOWN],
-        "downloads": access.own_downloads(request).order_by("-created_at")[:20],
         "cap": request.tenant.mount_cap,
         "in_use": mounts_in_use(request.tenant),
         "allowance": allowance_of(request.tenant),
@@ -125,9 +140,11 @@ def mount_list(request: TenantRequest, tenant: str) -> HttpResponse:
 @access.opens_backups
 def mount_detail(request: TenantRequest, tenant: str, mount_id: UUID) -> HttpResponse:
     mount = access.mount_for(request, mount_id)
+    downloads = list(access.own_downloads(request).filter(mount=mount).order_by("-created_at")[:20])
     context = {
         "mount": mount,
-        "downloads": access.own_downloads(request).filter(mount=mount).order_by("-created_at")[:20],
+        "downloads": downloads,
+        "is_fetching": any(download.is_under_way for download in downloads),
         "chosen_count": ChosenEntry.objects.filter(user=request.membership.user_id, mount=mount).count(),
     }
     return render(request, "portal/mount.html", context)
@@ -170,11 +187,12 @@ def folder_open(request: TenantRequest, tenant: str, mount_id: UUID) -> HttpResp
 def folder(request: TenantRequest, tenant: str, mount_id: UUID, folder_id: UUID) -> HttpResponse:
     """A page of what lies in it. A POST chooses what is ticked, or takes it back, and shows the same page again."""
     mount = access.mount_for(request, mount_id)
-    shown = access.folder_for(mount, folder_id)
     if not mount.is_open:
+        # What was read of it is forgotten with it.
         return redirect("mount", tenant, mount.pk)
+    shown = access.folder_for(mount, folder_id)
     if request.method == "POST":
-        _choose(request, mount, shown)
+        _choose(request, mount)
         return redirect(f"{request.path}?{request.GET.urlencode()}")
     if unchanged := polls.nothing_new(request, _word(shown)):
         return unchanged
@@ -199,17 +217,16 @@ def _word(folder: Folder) -> str:
     return polls.word_for([(folder.pk, folder.answered_at, folder.problem)])
 
 
-def _choose(request: TenantRequest, mount: Mount, shown: Folder) -> None:
-    """`put`: ids that are ticked; `drop`: one to take back; `clear`: all of them."""
+def _choose(request: TenantRequest, mount: Mount) -> None:
+    """`put`: ids that are ticked; `drop`: ids to take back; `clear`: all of them."""
     if "clear" in request.POST:
         ChosenEntry.objects.filter(user=request.membership.user_id, mount=mount).delete()
         return
-    if "drop" in request.POST:
-        entry = access.entry_for(mount, request.POST["drop"])
-        ChosenEntry.objects.filter(user=request.membership.user_id, entry=entry).delete()
+    if dropped := access.entries_for(mount, request.POST.getlist("drop")):
+        ChosenEntry.objects.filter(user=request.membership.user_id, entry__in=dropped).delete()
         return
     try:
-        choose(request.membership, mount, access.entries_for(mount, request.POST.getlist("put"), shown))
+        choose(request.membership, mount, access.entries_for(mount, request.POST.getlist("put")))
     except WishRefused as refused:
         messages.warning(request, str(refused.user_message))
 

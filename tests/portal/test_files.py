@@ -20,6 +20,7 @@ from tests.conftest import machine_of, operation_on, person
 from tests.portal.conftest import counted
 from vprotect_bridge import spool
 from vprotect_bridge.models import Backup, ChosenEntry, Download, FileEntry, Folder, Machine, Mount, Operation
+from vprotect_bridge.mounts import note_closed
 
 pytestmark = pytest.mark.django_db
 
@@ -171,8 +172,8 @@ def test_what_cannot_be_asked_for_says_why(browser: Client, mount: Mount, folder
     soup = BeautifulSoup(browser.get(address("folder", mount, folder.pk)).content, "html.parser")
     rows = {row.select_one("bdi").get_text(): row for row in soup.select("table.files tbody tr")}
     for name, reason in (
-        ("caf\ufffd.txt", "not plain text"),
-        ("%2e%2e", "not plain text"),
+        ("caf\ufffd.txt", "not UTF-8"),
+        ("%2e%2e", "a path that leads elsewhere"),
         ("link", "Links are not followed"),
     ):
         assert reason in rows[name].get_text() and not rows[name].select("input, button, a")
@@ -231,6 +232,23 @@ def test_a_folder_is_opened_by_what_was_listed(browser: Client, mount: Mount, fo
     assert Folder.across_tenants.count() == 2
 
 
+def test_who_looks_into_one_that_was_closed_meanwhile_is_told(browser: Client, mount: Mount, folder: Folder):
+    """All that was read of it is forgotten by then; what is of another mount stays unknown."""
+    note_closed(mount)
+    answer = browser.get(address("folder", mount, folder.pk), follow=True)
+    assert answer.status_code == 200 and "This backup is closed" in words(answer)
+
+
+def test_the_list_tells_by_itself_when_it_is_closed(browser: Client, mount: Mount):
+    page = "/t/sunflower/files/"
+    assert "hx-get" not in str(BeautifulSoup(browser.get(page).content, "html.parser").find(id="mounts").attrs)
+    browser.post(address("mount-close", mount))
+    poll = BeautifulSoup(browser.get(page).content, "html.parser").find(id="mounts")["hx-get"]
+    assert browser.get(poll).status_code == 204
+    note_closed(Mount.across_tenants.get())
+    assert "closed by" in words(browser.get(poll)) and "No backup is open" in words(browser.get(poll))
+
+
 # ── Choosing and downloading ─────────────────────────────────────────────────
 
 
@@ -241,6 +259,9 @@ def test_what_is_chosen_stays_chosen(browser: Client, opener: User, mount: Mount
     assert "2 chosen" in words(browser.get(page)) and ChosenEntry.across_tenants.filter(user=opener).count() == 2
     browser.post(page, {"drop": etc.pk})
     assert "1 chosen" in words(browser.get(page))
+    assert browser.post(page, {"drop": [lines.pk, 7777777]}).status_code == 404
+    ticked = BeautifulSoup(browser.get(page).content, "html.parser").select("input[name=put][checked]")
+    assert [tick["value"] for tick in ticked] == [str(lines.pk)]
     browser.post(page, {"clear": "yes"})
     assert "chosen" not in words(browser.get(page)).replace("Choose", "")
     assert browser.post(page, {"put": [etc.pk, 7777777]}).status_code == 404
