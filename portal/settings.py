@@ -261,6 +261,9 @@ SPOOL_FOLDER = Path(environment.text("SPOOL_FOLDER", BASE_DIR / "spool"))
 SPOOL_FILE_BYTES = int(environment.number("SPOOL_FILE_GIB", 20, least=0.001) * 1024**3)
 SPOOL_BYTES = int(environment.number("SPOOL_GIB", 100, least=0.001) * 1024**3)
 SPOOL_HOURS = environment.number("SPOOL_HOURS", 24, least=0.01)
+# So many threads of a process of web may hand out files, the others are for pages; or the proxy does, below this path.
+SPOOL_STREAMS = int(environment.number("SPOOL_STREAMS", 2, least=1))
+SPOOL_ACCEL = environment.text("SPOOL_ACCEL", "")
 
 # ── Celery ───────────────────────────────────────────────────────────────────
 # A message is a doorbell that may be lost or rung twice; all truth is in PostgreSQL (docs/submit-protocol.md).

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from portal import access, polls
+from portal import access, polls, streams
 from tenants.audit import address_of
 from tenants.middleware import TenantRequest
 from vprotect_bridge import spool
@@ -24,7 +22,6 @@ from vprotect_bridge.download_wishes import chosen_by, note_taken, request_downl
 from vprotect_bridge.models import ChosenEntry, Download
 from vprotect_bridge.services import WishRefused
 
-PIECE = 256 * 1024
 # Turns the direction of what is written after it, so that "exe" may look like the beginning of a name.
 TURNS = re.compile(r"[\u202a-\u202e\u2066-\u2069\u200e\u200f\0/\\]")
 
@@ -63,18 +60,24 @@ def _back(request: TenantRequest, mount_id: UUID) -> str:
 @access.opens_backups
 def download(request: TenantRequest, tenant: str, mount_id: UUID, download_id: UUID) -> HttpResponse:
     shown = access.download_for(request, mount_id, download_id)
-    word = polls.word_for([(shown.pk, shown.state, shown.received_bytes, shown.cancel_wanted_at)])
-    if unchanged := polls.nothing_new(request, word):
-        return unchanged
+    return polls.nothing_new(request, _word(shown)) or _page(request, shown)
+
+
+def _word(shown: Download) -> str:
+    return polls.word_for([(shown.pk, shown.state, shown.received_bytes, shown.cancel_wanted_at)])
+
+
+def _page(request: TenantRequest, shown: Download, *, is_busy: bool = False, status: int = 200) -> HttpResponse:
     expected = shown.expected_bytes or 0
     context = {
         "download": shown,
         "mount": shown.mount,
-        "seen": word,
+        "seen": _word(shown),
         "percent": min(shown.received_bytes * 100 // expected, 99) if expected else 0,
         "is_there": shown.state == Download.State.READY and shown.cancel_wanted_at is None,
+        "is_busy": is_busy,
     }
-    return render(request, "portal/download.html", context)
+    return render(request, "portal/download.html", context, status=status)
 
 
 @require_POST
@@ -89,24 +92,23 @@ def download_remove(request: TenantRequest, tenant: str, mount_id: UUID, downloa
 @require_safe
 @never_cache
 @access.opens_backups
-def download_file(request: TenantRequest, tenant: str, mount_id: UUID, download_id: UUID) -> StreamingHttpResponse:
+def download_file(request: TenantRequest, tenant: str, mount_id: UUID, download_id: UUID) -> HttpResponseBase:
     """The file itself, always to be saved, never to be shown; from a byte on where a browser lost it half way."""
     shown = access.download_for(request, mount_id, download_id)
     path = spool.path_of(shown.pk)
     if shown.state != Download.State.READY or shown.cancel_wanted_at is not None or not path.is_file():
         raise Http404
-    size = path.stat().st_size
-    start = _range_start(request, size)
+    try:
+        response = streams.send(path, _range_start(request, path.stat().st_size))
+    except streams.TooManyStreams:
+        busy = _page(request, shown, is_busy=True, status=503)
+        busy["Retry-After"] = "30"
+        return busy
     if request.method == "GET":
         note_taken(request.membership, shown, address=address_of(request))
-    response = StreamingHttpResponse(_pieces(path, start), status=206 if start else 200)
     response["Content-Type"] = "application/octet-stream"
-    response["Content-Length"] = str(size - start)
     response["Content-Disposition"] = disposition(shown.name)
-    response["Accept-Ranges"] = "bytes"
     response["X-Content-Type-Options"] = "nosniff"
-    if start:
-        response["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
     return response
 
 
@@ -114,13 +116,6 @@ def _range_start(request: TenantRequest, size: int) -> int:
     wanted = re.fullmatch(r"bytes=(\d{1,15})-", request.headers.get("Range", ""))
     start = int(wanted[1]) if wanted else 0
     return start if start < size else 0
-
-
-def _pieces(path: Path, start: int) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        file.seek(start)
-        while piece := file.read(PIECE):
-            yield piece
 
 
 def disposition(name: str) -> str:

@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from portal.streams import Stream
 from portal.views.downloads import disposition
 from tenants.models import AuditEntry, Membership, Role, Tenant, User
 from tests.conftest import machine_of, operation_on, person
@@ -323,6 +324,34 @@ def test_a_browser_goes_on_where_it_lost_it(browser: Client, opener: User, mount
     assert (rest["Content-Range"], rest["Content-Length"]) == ("bytes 4-9/10", "6")
     for odd in ("bytes=99-", "bytes=-1", "bytes=1-2,4-5", "lines=1-"):
         assert browser.get(page, headers={"Range": odd}).status_code == 200
+
+
+def test_only_so_many_files_at_once_hold_threads_of_web(
+    browser: Client, opener: User, mount: Mount, settings: Any, tmp_path: Path
+):
+    settings.SPOOL_STREAMS = 1
+    download = ready(mount, opener, "hosts", b"0123456789", settings, tmp_path)
+    page = address("download-file", mount, download.pk)
+    first = browser.get(page)
+    busy = browser.get(page)
+    assert (busy.status_code, busy["Retry-After"]) == (503, "30")
+    assert "Try again in half a minute" in words(busy) and "Content-Disposition" not in busy
+    assert AuditEntry.across_tenants.filter(action="download_taken").count() == 1
+    assert b"".join(first.streaming_content) == b"0123456789"
+    left_half_way = Stream(spool.path_of(download.pk), 4)
+    assert next(iter(left_half_way)) == b"456789" and browser.get(page).status_code == 503
+    left_half_way.close()
+    assert browser.get(page).status_code == 200
+
+
+def test_a_proxy_may_hand_it_out(browser: Client, opener: User, mount: Mount, settings: Any, tmp_path: Path):
+    settings.SPOOL_ACCEL = "/spool/"
+    download = ready(mount, opener, "日本.txt", b"0123456789", settings, tmp_path)
+    answer = browser.get(address("download-file", mount, download.pk))
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer["X-Accel-Redirect"] == f"/spool/{download.pk}"
+    assert answer["Content-Disposition"] == disposition("日本.txt") and answer["X-Content-Type-Options"] == "nosniff"
+    assert AuditEntry.across_tenants.filter(action="download_taken").count() == 1
 
 
 def test_nobody_takes_a_colleagues_file(
