@@ -18,7 +18,7 @@ COPY templates/ templates/
 COPY static/ static/
 COPY locale/ locale/
 # The settings want these three; gathering static files uses none of them.
-RUN PORTAL_PROCESS=migrations SECRET_KEY=only-for-this-step DATABASE_URL=postgres://nobody@localhost/nowhere \
+RUN PORTAL_PROCESS=migrations SECRET_KEY=only-for-this-step-and-worth-nothing-elsewhere DATABASE_URL=postgres://nobody@localhost/nowhere \
     REDIS_URL=redis://localhost:1/0 python manage.py collectstatic --no-input
 USER portal
 

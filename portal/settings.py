@@ -17,22 +17,24 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # One code base, several processes, each with the rights that it needs and no others.
 PROCESS = environment.text("PORTAL_PROCESS", "web", choices=("web", "operator", "worker", "beat", "migrations"))
 DEBUG = False
-SECRET_KEY = environment.text("SECRET_KEY")
-SECRET_KEY_FALLBACKS = environment.words("SECRET_KEY_FALLBACKS")
+SECRET_KEY = environment.secret("SECRET_KEY")
+# Former keys: what they signed and encrypted is read until `manage.py reencrypt` and the sessions' end.
+SECRET_KEY_FALLBACKS = environment.secret("SECRET_KEY_FALLBACKS", "").replace(",", " ").split()
+environment.secrets.update(SECRET_KEY_FALLBACKS)
+for _key in (SECRET_KEY, *SECRET_KEY_FALLBACKS):
+    if len(_key) < 32:
+        raise ImproperlyConfigured(f"SECRET_KEY has {len(_key)} characters, but must have at least 32 random ones.")
 ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS", "localhost,127.0.0.1")
 # What the installation is called and looks like; a tenant may have a brand of its own.
 PORTAL_NAME = environment.text("PORTAL_NAME", "Backup portal")
 PORTAL_LOGO_FILE = environment.file("PORTAL_LOGO_FILE")
 PORTAL_ACCENT = environment.text("PORTAL_ACCENT", "teal", choices=ACCENTS)
-SUPPORT_URL = environment.text("SUPPORT_URL", "")
-if SUPPORT_URL and urlsplit(SUPPORT_URL).scheme != "https":
-    raise ImproperlyConfigured(f"SUPPORT_URL is {SUPPORT_URL!r}, but must start with https://.")
+SUPPORT_URL = environment.text("SUPPORT_URL", "") and environment.address("SUPPORT_URL")
 SUPPORT_EMAIL = environment.text("SUPPORT_EMAIL", "")
-PORTAL_URL = environment.text("PORTAL_URL", "https://localhost")
-OPERATOR_URL = environment.text("OPERATOR_URL", PORTAL_URL)
-for _name, _url in (("PORTAL_URL", PORTAL_URL), ("OPERATOR_URL", OPERATOR_URL)):
-    if urlsplit(_url).scheme not in {"http", "https"}:
-        raise ImproperlyConfigured(f"{_name} is {_url!r}, but must be an http or https address.")
+if SUPPORT_EMAIL and "@" not in SUPPORT_EMAIL:
+    raise ImproperlyConfigured(f"SUPPORT_EMAIL is {SUPPORT_EMAIL!r}, but must be an address with an @.")
+PORTAL_URL = environment.address("PORTAL_URL", "https://localhost", schemes=("https", "http"))
+OPERATOR_URL = environment.address("OPERATOR_URL", PORTAL_URL, schemes=("https", "http"))
 CSRF_TRUSTED_ORIGINS = sorted({PORTAL_URL, OPERATOR_URL})
 
 ROOT_URLCONF = "portal.operator_urls" if PROCESS == "operator" else "portal.urls"
@@ -61,6 +63,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     # With a random length of its own in each answer, so that nobody learns a token by what it compresses with.
@@ -80,6 +83,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "tenants.single_sign_on.SingleSignOnMiddleware",
     "tenants.middleware.TenantMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 # Only a demo may switch this off, whose operator has no second factor to show.
 STAFF_SECOND_FACTOR = environment.flag("STAFF_SECOND_FACTOR", default=True)
@@ -105,7 +109,7 @@ TEMPLATES = [
 # ── Database ─────────────────────────────────────────────────────────────────
 # Each process signs in as its own role (docs/architecture.md, "Two walls").
 try:
-    DATABASES = {"default": dj_database_url.parse(environment.text("DATABASE_URL"), conn_max_age=60)}
+    DATABASES = {"default": dj_database_url.parse(environment.secret("DATABASE_URL"), conn_max_age=60)}
 except (ValueError, dj_database_url.UnknownSchemeError) as error:
     raise ImproperlyConfigured("DATABASE_URL is not a database address (postgres://…).") from error
 if DATABASES["default"].get("ENGINE") != "django.db.backends.postgresql":
@@ -158,7 +162,7 @@ MFA_TOTP_ISSUER = PORTAL_NAME
 MFA_TOTP_TOLERANCE = 1
 
 # Between a tenant's suspension and the first moment at which an operator may remove what it has.
-TENANT_RETENTION_DAYS = int(environment.number("TENANT_RETENTION_DAYS", 30))
+TENANT_RETENTION_DAYS = environment.whole_number("TENANT_RETENTION_DAYS", 30)
 
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_COOKIE_HTTPONLY = True
@@ -175,7 +179,7 @@ CSRF_COOKIE_HTTPONLY = True
 SECURE_HSTS_SECONDS = 31_536_000 if _SECURE else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _SECURE
 SECURE_REFERRER_POLICY = "same-origin"
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 X_FRAME_OPTIONS = "DENY"
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not _SECURE
 if environment.flag("BEHIND_PROXY"):
@@ -222,14 +226,16 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 
 EMAIL_BACKEND = environment.text("EMAIL_BACKEND", "django.core.mail.backends.smtp.EmailBackend")
 EMAIL_HOST = environment.text("EMAIL_HOST", "localhost")
-EMAIL_PORT = int(environment.number("EMAIL_PORT", 25, least=1))
+EMAIL_PORT = environment.whole_number("EMAIL_PORT", 25, least=1, most=65535)
 _EMAIL_SECURITY = environment.text("EMAIL_SECURITY", "none", choices=("none", "starttls", "tls"))
 EMAIL_USE_TLS, EMAIL_USE_SSL = _EMAIL_SECURITY == "starttls", _EMAIL_SECURITY == "tls"
 EMAIL_HOST_USER = environment.text("EMAIL_HOST_USER", "")
-EMAIL_HOST_PASSWORD = environment.text("EMAIL_HOST_PASSWORD", "")
+EMAIL_HOST_PASSWORD = environment.secret("EMAIL_HOST_PASSWORD", "")
 # An invitation is sent within its request.
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = environment.text("DEFAULT_FROM_EMAIL", "portal@localhost")
+if "@" not in DEFAULT_FROM_EMAIL:
+    raise ImproperlyConfigured(f"DEFAULT_FROM_EMAIL is {DEFAULT_FROM_EMAIL!r}, but must be an address with an @.")
 
 # ── vProtect ─────────────────────────────────────────────────────────────────
 # Only a worker has the address and the password; in any other process they are not even read.
@@ -248,11 +254,11 @@ VPROTECT_SECONDS = {
     "settle": environment.number("VPROTECT_SETTLE_SECONDS", 90, least=0.1),
 }
 if PROCESS == "worker":
-    VPROTECT_URL = environment.text("VPROTECT_URL")
-    if urlsplit(VPROTECT_URL).scheme != "https":
-        raise ImproperlyConfigured(f"VPROTECT_URL is {VPROTECT_URL!r}, but must start with https://.")
+    VPROTECT_URL = environment.address("VPROTECT_URL")
     VPROTECT_LOGIN = environment.text("VPROTECT_LOGIN")
-    VPROTECT_PASSWORD = environment.text("VPROTECT_PASSWORD")
+    VPROTECT_PASSWORD = environment.secret("VPROTECT_PASSWORD")
+    # Read again at each login, so that a new password needs no restart.
+    VPROTECT_PASSWORD_FILE = environment.source("VPROTECT_PASSWORD")
     VPROTECT_CA_FILE = environment.file("VPROTECT_CA_FILE")
 
 # ── Single files ─────────────────────────────────────────────────────────────
@@ -267,7 +273,9 @@ SPOOL_ACCEL = environment.text("SPOOL_ACCEL", "")
 
 # ── Celery ───────────────────────────────────────────────────────────────────
 # A message is a doorbell that may be lost or rung twice; all truth is in PostgreSQL (docs/submit-protocol.md).
-CELERY_BROKER_URL = environment.text("REDIS_URL")
+CELERY_BROKER_URL = environment.secret("REDIS_URL")
+if urlsplit(CELERY_BROKER_URL).scheme not in {"redis", "rediss", "redis+socket"}:
+    raise ImproperlyConfigured("REDIS_URL must be an address of Redis or Valkey (redis://…, rediss://…).")
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -321,16 +329,28 @@ CELERY_BEAT_SCHEDULE = {
     "sync-backups": _every("sync_backups", min(VPROTECT_SECONDS["inventory"], 5)),
 }
 
+# Where this process tells Prometheus its figures (portal/metrics); nobody from outside may reach it.
+METRICS_ADDRESS = environment.host_and_port("METRICS_ADDRESS")
+# By view, which is what a page is; their other figures tell as much as gunicorn's log.
+PROMETHEUS_LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10, 15)
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"correlation": {"()": "tenants.correlation.CorrelationFilter"}},
     "formatters": {
-        "line": {
-            "()": "tenants.logs.LineFormatter",
-            "format": "%(asctime)s %(levelname)s %(name)s [%(correlation_id)s] %(message)s",
-        },
+        "line": {"()": "tenants.logs.LineFormatter", "secrets": environment.secrets},
+        "json": {"()": "tenants.logs.JSONFormatter", "secrets": environment.secrets, "process": PROCESS},
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["correlation"]}},
-    "root": {"handlers": ["stderr"], "level": environment.text("LOG_LEVEL", "INFO")},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": environment.text("LOG_FORMAT", "line", choices=("line", "json")),
+            "filters": ["correlation"],
+        }
+    },
+    "root": {
+        "handlers": ["stderr"],
+        "level": environment.text("LOG_LEVEL", "INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR")),
+    },
 }

@@ -2,12 +2,23 @@
 
 import contextvars
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 from django.http import HttpRequest, HttpResponse
 
 correlation_id: contextvars.ContextVar[str] = contextvars.ContextVar("correlation_id", default="-")
+
+
+@contextmanager
+def correlated(with_id: str) -> Iterator[None]:
+    """What is done inside belongs to the click that has this id."""
+    token = correlation_id.set(with_id)
+    try:
+        yield
+    finally:
+        correlation_id.reset(token)
 
 
 class CorrelationMiddleware:
@@ -17,13 +28,10 @@ class CorrelationMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        token = correlation_id.set(uuid4().hex)
-        try:
+        with correlated(uuid4().hex):
             response = self.get_response(request)
             response["X-Correlation-Id"] = correlation_id.get()
             return response
-        finally:
-            correlation_id.reset(token)
 
 
 class CorrelationFilter(logging.Filter):

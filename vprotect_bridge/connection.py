@@ -5,6 +5,7 @@ Both live in PostgreSQL, in tables of which web may read only the status.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -31,7 +32,10 @@ from vprotect_bridge.client.errors import (
     UpstreamError,
 )
 from vprotect_bridge.client.transport import Answer, Cookies, Transport, login_pause
+from vprotect_bridge.metrics import observe_call
 from vprotect_bridge.models import UpstreamSession, UpstreamStatus
+
+logger = logging.getLogger(__name__)
 
 UNREACHABLE, REFUSED_LOGIN, NONSENSE = "unreachable", "refused_login", "nonsense"
 # The Date header has whole seconds, and the call itself takes time.
@@ -51,11 +55,22 @@ def vprotect() -> VProtect:
         settings.VPROTECT_URL,
         ca_file=settings.VPROTECT_CA_FILE,
         sessions=PostgresSessionStore(),
-        credentials=lambda: (settings.VPROTECT_LOGIN, settings.VPROTECT_PASSWORD),
+        credentials=credentials,
         timeout=settings.VPROTECT_SECONDS["timeout"],
         correlation=correlation_id.get,
+        observe=observe_call,
     )
     return VProtect(transport, settings.VPROTECT_DIALECT)
+
+
+def credentials() -> tuple[str, str]:
+    """Login and password of the service account; the password as its file says now."""
+    file, password = settings.VPROTECT_PASSWORD_FILE, settings.VPROTECT_PASSWORD
+    try:
+        password = (file.read_text().strip() if file else "") or password
+    except OSError as error:
+        logger.error("VPROTECT_PASSWORD_FILE cannot be read, the password is the one of the start: %s", error.strerror)
+    return settings.VPROTECT_LOGIN, password
 
 
 # ── Locks that live with the process ─────────────────────────────────────────

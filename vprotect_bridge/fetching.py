@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
+from tenants.correlation import correlated
 from tenants.models import Membership
 from vprotect_bridge import file_paths, spool
 from vprotect_bridge.client.api import VProtect
@@ -83,7 +84,8 @@ def fetch(api: VProtect) -> Download | None:
     with own_connection() as pg:
         for pk in _due().order_by("created_at").values_list("pk", flat=True)[:50]:
             if try_lock(pg, f"download {pk}") and (download := _claimed(pk)):
-                _fetch(api, download)
+                with correlated(download.correlation_id):
+                    _fetch(api, download)
                 return download
     return None
 

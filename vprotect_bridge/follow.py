@@ -19,6 +19,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
+from tenants.correlation import correlated
 from tenants.models import Claim
 from vprotect_bridge import elsewhere, mounting, restoring
 from vprotect_bridge.client.api import VProtect
@@ -134,7 +135,8 @@ def _advance_all(api: VProtect, console: Console, operations: list[Operation]) -
     moved = failures = 0
     for operation in operations:
         try:
-            moved += _advance(api, console, operation)
+            with correlated(operation.correlation_id):
+                moved += _advance(api, console, operation)
         except UpstreamError as error:
             failures += 1
             if failures >= MOST_FAILURES:

@@ -21,7 +21,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
-from tenants.correlation import correlation_id
+from tenants.correlation import correlated
 from tenants.models import Claim, Grant, Membership, Role, Tenant
 from vprotect_bridge.client import plans as upstream
 from vprotect_bridge.client.api import VProtect
@@ -108,15 +108,13 @@ def work_on_changes(api: VProtect) -> int:
     due = PlanChange.across_tenants.filter(state__in=PlanChange.DUE, next_at__lte=timezone.now())
     changes = list(due.select_related("plan", "tenant").order_by("created_at"))
     for change in changes:
-        token = correlation_id.set(change.correlation_id)
-        try:
-            carry_out(api, change)
-        except UpstreamError as error:
-            _try_later(change, error)
-            if not error.was_answered:
-                raise
-        finally:
-            correlation_id.reset(token)
+        with correlated(change.correlation_id):
+            try:
+                carry_out(api, change)
+            except UpstreamError as error:
+                _try_later(change, error)
+                if not error.was_answered:
+                    raise
     return len(changes)
 
 

@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
-from tenants.correlation import correlation_id
+from tenants.correlation import correlated
 from tenants.models import Grant, Membership, Role
 from vprotect_bridge import mounting, restoring
 from vprotect_bridge.backup_rules import goes_by_rules, rule_for
@@ -192,11 +192,10 @@ def submit(api: VProtect) -> Operation | None:
         operation = claim(session)
         if operation is None:
             return None
-        token = correlation_id.set(operation.correlation_id)
         try:
-            _send(session, api, operation)
+            with correlated(operation.correlation_id):
+                _send(session, api, operation)
         finally:
-            correlation_id.reset(token)
             session.unlock(operation.pk)
         return operation
 
@@ -358,16 +357,16 @@ def reconcile(api: VProtect) -> int:
         for operation in _in(Submission.SENDING):
             _take_over_from_the_dead(session, operation)
         for operation in _in(Submission.UNCERTAIN).filter(next_at__lte=Now()):
-            with locked(session, operation.pk) as held:
+            with locked(session, operation.pk) as held, correlated(operation.correlation_id):
                 if held:
                     settle(session, api, operation)
         for operation in _in(Submission.PENDING).filter(cancel_wanted_at__isnull=False):
-            with locked(session, operation.pk) as held:
+            with locked(session, operation.pk) as held, correlated(operation.correlation_id):
                 if held:
                     _cancel(session, operation)
         answers = True
         for operation in _in(Submission.PENDING).filter(deadline_at__lte=Now()):
-            with locked(session, operation.pk) as held:
+            with locked(session, operation.pk) as held, correlated(operation.correlation_id):
                 if held:
                     answers = _end_overdue(session, api if answers else None, operation)
     return _in(Submission.PENDING).filter(next_at__lte=Now()).count()
@@ -375,7 +374,7 @@ def reconcile(api: VProtect) -> int:
 
 def _take_over_from_the_dead(session: OperationSession, operation: Operation) -> None:
     """The lock can be had: the sender is dead. What it sent may still be on its way, so the clock starts now."""
-    with locked(session, operation.pk) as held:
+    with locked(session, operation.pk) as held, correlated(operation.correlation_id):
         if held:
             session.move(
                 operation,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from vprotect_bridge.client.errors import BadAnswer, BadCredentials, LoginPaused
 from vprotect_bridge.connection import (
     PostgresSessionStore,
     WatchedTransport,
+    credentials,
     note_unreachable,
     own_connection,
     try_lock,
@@ -209,3 +211,31 @@ def test_a_lock_lives_with_its_connection():
         # PostgreSQL notices a closed connection a moment later.
         other.execute("SET lock_timeout = '5s'")
         other.execute("SELECT pg_advisory_lock(hashtextextended('job', 0))")
+
+
+def test_a_new_password_needs_no_restart(simulator: SimulatorServer, settings: Any, tmp_path: Path):
+    """First in vProtect, then in the file: the session goes on, and the next login takes the file as it is then."""
+    file = tmp_path / "vprotect_password"
+    file.write_text(f"{VPROTECT_PASSWORD}\n")
+    settings.VPROTECT_LOGIN, settings.VPROTECT_PASSWORD = "portal-svc", VPROTECT_PASSWORD
+    settings.VPROTECT_PASSWORD_FILE = file
+    store = PostgresSessionStore()
+    ca_file = str(simulator.ca_file)
+    api = VProtect(WatchedTransport(simulator.url, ca_file=ca_file, sessions=store, credentials=credentials))
+    api.list_virtual_machines()
+    simulator.api._secrets["/session/login"] = "a new password"
+    try:
+        api.list_virtual_machines()
+        file.write_text("a new password\n")
+        simulator.control.expire_sessions()
+        api.list_virtual_machines()
+    finally:
+        simulator.api._secrets["/session/login"] = VPROTECT_PASSWORD
+    assert logins(simulator) == 2 and UpstreamSession.objects.get(pk=1).refused_logins == 0
+
+
+def test_a_password_file_that_is_gone_is_no_end(settings: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    settings.VPROTECT_LOGIN, settings.VPROTECT_PASSWORD = "portal-svc", "as at the start"
+    settings.VPROTECT_PASSWORD_FILE = tmp_path / "gone"
+    assert credentials() == ("portal-svc", "as at the start")
+    assert "VPROTECT_PASSWORD_FILE cannot be read" in caplog.text

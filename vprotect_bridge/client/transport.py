@@ -111,7 +111,10 @@ class Account:
 
 
 class Transport:
-    """Calls below `<base_url>/api`. `timeout` is the overall deadline of a call, in seconds."""
+    """Calls below `<base_url>/api`. `timeout` is the overall deadline of a call, in seconds.
+
+    `observe` hears of each exchange: method, path, the status or the class of the error, seconds.
+    """
 
     def __init__(
         self,
@@ -123,6 +126,7 @@ class Transport:
         timeout: float = 20.0,
         allow_http: bool = False,
         correlation: Callable[[], str] = lambda: "",
+        observe: Callable[[str, str, str, float], None] = lambda method, path, result, seconds: None,
     ) -> None:
         if not base_url.startswith("https://") and not (allow_http and base_url.startswith("http://")):
             raise ValueError(f"{base_url!r} does not start with https://")
@@ -132,6 +136,7 @@ class Transport:
         self._credentials = credentials
         self._timeout = timeout
         self._correlation = correlation
+        self._observe = observe
         self.clock_skew_ms: int | None = None
         self.account: Account | None = None
 
@@ -243,16 +248,21 @@ class Transport:
                 self._note_clock(response.headers.get("Date"))
                 yield response
             if is_cut.is_set():
+                self._observe(method, path, Ambiguous.__name__, time.monotonic() - began)
                 # Cut among the headers or in a body of unknown length, it looks like the end of a short answer.
                 raise Ambiguous(f"{method} {path}: no answer in time")
         except (requests.RequestException, OSError) as error:
             # Before a connection stood nothing can have been sent; after, anything may have been.
             kind = Ambiguous if opened else NotSent
+            self._observe(method, path, kind.__name__, time.monotonic() - began)
             raise kind(f"{method} {path}: {type(error).__name__}") from error
         finally:
             opened_sockets.reset(token)
-        milliseconds = (time.monotonic() - began) * 1000
-        logger.info("vProtect %s %s → %s in %.0f ms", method, path, response.status_code, milliseconds)
+        seconds = time.monotonic() - began
+        self._observe(method, path, str(response.status_code), seconds)
+        about = {"method": method, "path": path, "status": response.status_code, "milliseconds": round(seconds * 1000)}
+        sentence = "vProtect %(method)s %(path)s → %(status)s in %(milliseconds)s ms"
+        logger.info(sentence, about, extra={"about": about})
 
     def _note_clock(self, date: str | None) -> None:
         """Before the body is read: a long list would make vProtect's clock look slow."""
