@@ -8,6 +8,7 @@ from portal.views import brands, health
 urlpatterns = [
     path("logo/<slug:digest>.png", brands.portal_logo, name="portal-logo"),
     path("healthz", health.process, name="healthz"),
+    path("readyz", health.readiness, name="readyz"),
     path("accounts/", include("portal.account_urls")),
     path("", admin.site.urls),
 ]

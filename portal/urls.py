@@ -20,6 +20,7 @@ from portal.views import (
     questions,
     restores,
     single_sign_on,
+    status,
 )
 
 register_converter(GuidConverter, "guid")
@@ -67,6 +68,8 @@ tenant_urlpatterns = [
     path("settings/", people.tenant_settings, name="settings"),
     path("audit/", audit.audit, name="audit"),
     path("audit/file.csv", audit.audit_file, name="audit-file"),
+    path("status/", status.status, name="status"),
+    path("status/poll", status.status_poll, name="status-poll"),
     path("questions/<uuid:question_id>/", questions.question, name="question"),
     path("operations/", activity.activity, name="operations"),
     path("operations/poll", activity.activity_poll, name="activity-poll"),
@@ -82,6 +85,7 @@ urlpatterns = [
     path("invitation/<str:token>/", invitations.invitation_open, name="invitation-open"),
     path("logo/<slug:digest>.png", brands.portal_logo, name="portal-logo"),
     path("healthz", health.process, name="healthz"),
+    path("readyz", health.readiness, name="readyz"),
     path("accounts/", include("portal.account_urls")),
     path("accounts/sso/", single_sign_on.find, name="single-sign-on"),
     path("accounts/sso/<slug:slug>/", single_sign_on.start, name="single-sign-on-start"),

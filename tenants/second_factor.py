@@ -44,7 +44,7 @@ class StaffSecondFactorMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        is_open = request.path_info.startswith("/accounts/") or request.path_info == "/healthz"
+        is_open = request.path_info.startswith("/accounts/") or request.path_info in {"/healthz", "/readyz"}
         if is_open or not request.user.is_authenticated or has_shown_second_factor(request):
             return self.get_response(request)
         return ask_for_second_factor(request)

@@ -29,6 +29,7 @@ from tenants.wall import set_tenant, show_identity_provider
 
 # With them an identity provider could make itself a way in that does not lead through it.
 CLOSED_PAGES = {"account_change_password", "account_reauthenticate", "second-factor"}
+OPEN_TO_OPERATORS = {"account_logout", "healthz", "readyz"}
 ADDRESS_TAKEN = _(
     "Somebody with your address has an account here already. If that is you, sign in with your password "
     "first, and then connect it with your organisation's sign-in."
@@ -172,7 +173,7 @@ class SingleSignOnMiddleware:
     def process_view(self, request: HttpRequest, *args: object) -> HttpResponse | None:
         name = (request.resolver_match.url_name if request.resolver_match else None) or ""
         changes_account = name in CLOSED_PAGES or (name.startswith("mfa_") and name != "mfa_authenticate")
-        is_closed = changes_account or (settings.PROCESS == "operator" and name not in {"account_logout", "healthz"})
+        is_closed = changes_account or (settings.PROCESS == "operator" and name not in OPEN_TO_OPERATORS)
         if is_closed and request.user.is_authenticated and provider_key_of(request):
             return render(request, "portal/account_elsewhere.html", status=403)
         return None

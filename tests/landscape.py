@@ -16,7 +16,17 @@ from vprotect_bridge.models import Backup, Destination, Machine, Operation, Plan
 
 GIB = 1024**3
 # Answers that are no page of their own: parts that a page asks for, files, and what only a machine reads.
-NO_PAGES = ("healthz", "question", "-poll", "-history", "-file", "-logo", "-download", "_download_recovery_codes")
+NO_PAGES = (
+    "healthz",
+    "readyz",
+    "question",
+    "-poll",
+    "-history",
+    "-file",
+    "-logo",
+    "-download",
+    "_download_recovery_codes",
+)
 EVERY_DAY = {
     "backup_type": "FULL",
     "weekdays": ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY"],

@@ -32,6 +32,23 @@ def ring_fetch() -> None:
     _ring("vprotect_bridge.tasks.fetch")
 
 
+QUEUES = ("submit", "follow", "inventory", "downloads")
+LOOK_SECONDS = 1
+
+
+def waiting() -> dict[str, int] | None:
+    """How many rings no worker has heard yet, by queue; None = the broker does not answer. Takes a second at most."""
+    options = {"socket_timeout": LOOK_SECONDS, "socket_connect_timeout": LOOK_SECONDS}
+    options |= {"max_retries": 1, "interval_start": 0, "interval_step": 0}
+    try:
+        with current_app.connection_for_read(transport_options=options) as connection:
+            channel = connection.default_channel
+            return {queue: channel._size(queue) for queue in QUEUES}
+    except Exception as error:
+        logger.info("the broker does not answer: %s", type(error).__name__)
+        return None
+
+
 def _ring(task: str) -> None:
     try:
         current_app.send_task(task, expires=60)

@@ -39,6 +39,7 @@ MATRIX: dict[str, dict[str, Row]] = {
     "home": {"GET": signed_in(200) | dict.fromkeys(("stranger", *IN_THE_TENANT), 302), "POST": signed_in(405)},
     "portal-logo": {"GET": everybody(404), "POST": everybody(405)},
     "healthz": {"GET": everybody(200), "POST": everybody(405)},
+    "readyz": {"GET": everybody(200), "POST": everybody(405)},
     "account_login": {"GET": signed_in(302, anonymous=200), "POST": signed_in(302, anonymous=200)},
     "account_logout": {"GET": signed_in(200), "POST": signed_in(302)},
     "account_inactive": {"GET": everybody(200), "POST": everybody(405)},
@@ -80,6 +81,8 @@ MATRIX: dict[str, dict[str, Row]] = {
     "invitation-open": {"GET": everybody(302), "POST": everybody(405)},
     # Below a tenant.
     "tenant-home": page(in_the_tenant(200)),
+    "status": page(in_the_tenant(200)),
+    "status-poll": page(in_the_tenant(200)),
     "dashboard-poll": page(in_the_tenant(200)),
     # Without a script its selection is sent along from page to page.
     "machines": {"GET": in_the_tenant(200), "POST": in_the_tenant(200)},

@@ -16,7 +16,7 @@ from tests.conftest import OperatorClient
 pytestmark = pytest.mark.django_db
 
 # Signing in, and the pages of one's own account, which hold nothing of anybody else's.
-OPEN = ("accounts/", "login/", "logout/", "healthz", "jsi18n/", "password_change/")
+OPEN = ("accounts/", "login/", "logout/", "healthz", "readyz", "jsi18n/", "password_change/")
 
 
 def operator_addresses() -> list[str]:

@@ -24,6 +24,7 @@ POLLS = {
     "operation-poll": "/t/sunflower/operations/{pk}/",
     "activity-poll": "/t/sunflower/operations/",
     "dashboard-poll": "/t/sunflower/",
+    "status-poll": "/t/sunflower/status/",
     "operation-details": "/t/sunflower/operations/{pk}/details/",
 }
 

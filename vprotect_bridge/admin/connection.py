@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenants.admin.read_only import ReadOnlyAdmin
+from vprotect_bridge import doorbell
 from vprotect_bridge.admin.decisions import audit
 from vprotect_bridge.health import read_health
 from vprotect_bridge.models import UpstreamSession, UpstreamStatus
@@ -36,6 +37,7 @@ class UpstreamStatusAdmin(ReadOnlyAdmin, admin.ModelAdmin):
             **self.admin_site.each_context(request),
             "title": _("Connection to vProtect"),
             "health": read_health(),
+            "rings": doorbell.waiting(),
             "may_decide": self.has_decide_permission(request),
         }
         return TemplateResponse(request, "operator/connection.html", context)
