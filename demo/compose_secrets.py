@@ -7,12 +7,18 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent / "secrets"
 
+BY_A_PERSON = {
+    "vprotect_password": "the password of the service account",
+    "tls_certificate": "the certificate of both addresses, with its chain,",
+    "tls_key": "its key",
+}
+
 
 def make(folder: Path = FOLDER) -> list[str]:
-    """Returns the names of those that it made. vProtect's password can only be put there by a person."""
+    """Returns the names of those that it made; those of `BY_A_PERSON` only a person has."""
     folder.mkdir(mode=0o700, exist_ok=True)
     (folder / ".gitignore").write_text("*\n")
-    made = [_make(folder, "secret_key", secrets.token_urlsafe(50))]
+    made = [_make(folder, "secret_key", secrets.token_urlsafe(50)), _make(folder, "secret_key_fallbacks", "")]
     made += [_make(folder, f"{who}_password", secrets.token_hex(24)) for who in ("postgres", "redis")]
     for who in ("owner", "web", "operator", "worker"):
         made.append(_make(folder, f"{who}_password", secrets.token_hex(24)))
@@ -36,5 +42,6 @@ def _make(folder: Path, name: str, text: str) -> str | None:
 
 if __name__ == "__main__":
     print(f"Made: {', '.join(make()) or 'nothing, all were there'}.")
-    if not (FOLDER / "vprotect_password").exists():
-        print("Put the password of the service account into secrets/vprotect_password yourself.")
+    for name, what in BY_A_PERSON.items():
+        if not (FOLDER / name).exists():
+            print(f"Put {what} into secrets/{name} yourself.")

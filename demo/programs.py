@@ -98,8 +98,7 @@ class Programs:
 
     def _gunicorn(self, name: str, port: int, role: str, workers: int) -> Process:
         command = ["-m", "gunicorn", "portal.wsgi", "--bind", f"127.0.0.1:{port}", "--workers", str(workers)]
-        command += ["--threads", "4", "--access-logfile", "-", "--no-control-socket"]
-        command += ["--logger-class", "portal.access_log.AccessLogger"]
+        command += ["--config", "python:portal.gunicorn_conf"]
         return self._process(name, command, self._environment(name, role))
 
     def _process(self, name: str, command: list[str], environment: dict[str, str]) -> Process:

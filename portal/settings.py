@@ -329,7 +329,7 @@ CELERY_BEAT_SCHEDULE = {
     "sync-backups": _every("sync_backups", min(VPROTECT_SECONDS["inventory"], 5)),
 }
 
-# Where this process tells Prometheus its figures (portal/metrics); nobody from outside may reach it.
+# Where this process tells Prometheus its figures (portal/metrics_port.py); nobody from outside may reach it.
 METRICS_ADDRESS = environment.host_and_port("METRICS_ADDRESS")
 # By view, which is what a page is; their other figures tell as much as gunicorn's log.
 PROMETHEUS_LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10, 15)

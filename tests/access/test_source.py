@@ -21,6 +21,7 @@ WEB = [path for path in PRODUCT if path.is_relative_to(ROOT / "portal") and "man
 STATEMENTS = {
     *("tenants/wall.py", "tenants/checks.py", "tenants/database_roles.py", "vprotect_bridge/connection.py"),
     *(
+        "vprotect_bridge/facts.py",
         "vprotect_bridge/operation_session.py",
         "vprotect_bridge/places.py",
         "vprotect_bridge/protection.py",

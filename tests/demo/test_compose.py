@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from django.conf import settings
 from django.core.management import get_commands
 
 from demo import compose_secrets
+from portal import gunicorn_conf
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+TEMPLATE = ROOT / "deploy/nginx/portal.conf.template"
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 OURS = ("web", "operator", "worker", "downloads", "beat", "migrations")
@@ -19,14 +22,19 @@ WORKERS = {"worker", "downloads"}
 
 
 def words_of(service: dict) -> list[str]:
-    command = service["command"]
+    command = (
+        re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", service["command"])
+        if isinstance(service["command"], str)
+        else service["command"]
+    )
     words = shlex.split(command) if isinstance(command, str) else command
     return shlex.split(words[2].partition(" exec ")[2]) if words[:2] == ["sh", "-c"] else words
 
 
 def test_every_part_is_there():
-    assert set(SERVICES) == {*OURS, "postgres", "redis", "simulator"}
-    assert [name for name, service in SERVICES.items() if "profiles" in service] == ["simulator"]
+    assert set(SERVICES) == {*OURS, "proxy", "postgres", "redis", "prometheus", "simulator"}
+    optional = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
+    assert optional == {"simulator": ["demo"], "prometheus": ["monitoring"]}
 
 
 @pytest.mark.parametrize("name", [*OURS, "simulator"])
@@ -46,6 +54,7 @@ def test_each_process_knows_what_it_is():
 
 
 def test_only_workers_know_vprotect():
+    """Beat neither: it rings for the workers and calls nobody."""
     for name in set(OURS) - WORKERS:
         assert not [
             key for key in SERVICES[name]["environment"] if key.startswith("VPROTECT_") and "DIALECT" not in key
@@ -92,7 +101,7 @@ def test_no_secret_stands_in_the_file():
         assert not {"SECRET_KEY", "DATABASE_URL", "REDIS_URL", "VPROTECT_PASSWORD", "EMAIL_HOST_PASSWORD"} & set(
             service.get("environment", {})
         )
-        assert set(service["secrets"]) <= set(COMPOSE["secrets"])
+        assert set(service.get("secrets", ())) <= set(COMPOSE["secrets"])
 
 
 def test_migrations_run_once_and_before_everybody():
@@ -105,10 +114,46 @@ def test_whoever_stays_has_a_health_check():
     assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == {"migrations"}
 
 
-def test_containers_of_ours_cannot_do_much():
+def test_containers_cannot_do_much():
     for name in OURS:
-        assert SERVICES[name]["read_only"] is True
-        assert SERVICES[name]["cap_drop"] == ["ALL"]
+        assert SERVICES[name]["user"] == "10001", "nobody is root"
+        assert SERVICES[name]["tmpfs"] == ["/tmp:size=128m,mode=1777"]  # noqa: S108
+    for name in set(SERVICES) - {"postgres", "simulator"}:
+        service = SERVICES[name]
+        assert service["read_only"] is True and service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+
+
+def test_everybody_has_limits_and_ends_what_was_begun():
+    for name in set(SERVICES) - {"simulator"}:
+        assert set(SERVICES[name]["deploy"]["resources"]["limits"]) >= {"cpus", "memory"}, name
+        assert SERVICES[name]["logging"]["options"]["max-size"], name
+    for name in (*OURS, "proxy", "postgres"):
+        assert SERVICES[name]["stop_grace_period"] == "60s", name
+    assert gunicorn_conf.graceful_timeout < 60 and settings.CELERY_TASK_TIME_LIMIT < 60
+
+
+def test_only_the_proxy_is_reached_from_outside():
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert set(published) == {"proxy", "prometheus"}
+    assert published["prometheus"] == ["127.0.0.1:9090:9090"]
+    assert SERVICES["proxy"]["networks"] == ["front", "entrance"], "it reaches neither database nor vProtect"
+
+
+def test_figures_are_on_a_network_without_proxy():
+    told = {name for name in SERVICES if "metrics" in SERVICES[name].get("networks", [])}
+    assert told == {*OURS, "prometheus"} - {"migrations"}
+    assert COMPOSE["networks"]["metrics"]["internal"] is True
+    for name in told - {"prometheus"}:
+        assert SERVICES[name]["environment"]["METRICS_ADDRESS"] == "0.0.0.0:9464"
+        assert ":9464" not in str(SERVICES["proxy"]) + TEMPLATE.read_text()
+
+
+def test_each_option_is_read_by_the_settings():
+    known = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    for name in OURS:
+        given = {key.removesuffix("_FILE") if key.endswith("_FILE") else key for key in SERVICES[name]["environment"]}
+        assert given - {"VPROTECT_CA", "PORTAL_LOGO", "OUTBOUND_CA"} <= known, name
 
 
 def test_the_image_is_made_of_what_exists():
@@ -123,7 +168,7 @@ def test_the_image_is_made_of_what_exists():
 
 def test_the_secrets_can_be_made_and_are_not_made_twice(tmp_path):
     made = compose_secrets.make(tmp_path)
-    assert {*made, "vprotect_password"} == set(COMPOSE["secrets"])
+    assert {*made, *compose_secrets.BY_A_PERSON} == set(COMPOSE["secrets"])
     assert (tmp_path / "web_password").read_text() in (tmp_path / "web_database_url").read_text()
     assert compose_secrets.make(tmp_path) == []
 
