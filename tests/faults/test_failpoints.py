@@ -12,7 +12,7 @@ import pytest
 from tests.faults.conftest import FAILPOINTS, Killed, PostThenSave, SaveThenPost, Submitter, World, killed
 from vprotect_bridge import submit as protocol
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 REPLIES: tuple[dict[str, Any] | None, ...] = (
     None,

@@ -22,7 +22,7 @@ from vprotect_simulator.landscape import start_backup
 from vprotect_simulator.names import guid_of
 from vprotect_simulator.server import SimulatorServer
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 EXPORT = "/tasks/export"
 DB = guid_of("vm/db-01")

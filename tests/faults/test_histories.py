@@ -14,7 +14,7 @@ from tests.faults.test_failpoints import REPLIES
 from vprotect_bridge.follow import follow
 from vprotect_bridge.models import Operation
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 MOVES = st.one_of(
     st.just(("ring",)),

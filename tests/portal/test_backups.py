@@ -178,7 +178,7 @@ def test_the_same_form_again_is_the_same_wish(browser: Client, machine: Machine)
     assert Operation.across_tenants.count() == AuditEntry.across_tenants.count() == 1
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("same_form", [True, False])
 def test_ten_clicks_at_once_make_one_operation(same_form: bool, tenant: Tenant, machine: Machine, member: User):
     membership = Membership.objects.select_related("tenant", "user").get(user=member)

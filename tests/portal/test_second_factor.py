@@ -17,7 +17,7 @@ from tenants.models import AuditEntry, Tenant, User
 from tests.conftest import OperatorClient, WebClient
 
 # What is done when a transaction ends is part of setting up a factor.
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 PASSWORD = "a password for tests"
 MACHINES = "/t/sunflower/machines/"

@@ -22,7 +22,7 @@ from tests.conftest import AsRole, WebClient, person
 from tests.identity_provider import CLIENT_ID, CLIENT_SECRET, FakeIdentityProvider
 
 # A session ends and another begins in one request; what is kept in each has to be there for the next.
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 MACHINES = "/t/sunflower/machines/"
 ROSE = {"sub": "rose-1", "email": "rose@sunflower.example", "name": "Rose", "groups": ["backup-members"]}

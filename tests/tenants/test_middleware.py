@@ -15,7 +15,7 @@ from tenants.correlation import correlation_id
 from tenants.models import Membership, Role, Tenant, User
 
 pytestmark = [
-    pytest.mark.django_db(transaction=True, serialized_rollback=True),
+    pytest.mark.django_db(transaction=True),
     pytest.mark.urls("tests.tenants.test_middleware"),
 ]
 

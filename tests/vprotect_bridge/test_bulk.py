@@ -19,7 +19,7 @@ from vprotect_bridge.models import BulkRequest, Machine, Operation
 from vprotect_bridge.services import BackupWish
 from vprotect_simulator.server import SimulatorServer
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from vprotect_bridge.models import UpstreamSession, UpstreamStatus
 from vprotect_simulator.names import guid_of
 from vprotect_simulator.server import SimulatorServer
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def worker(simulator: SimulatorServer, password: str = VPROTECT_PASSWORD) -> VProtect:

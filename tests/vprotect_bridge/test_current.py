@@ -31,7 +31,7 @@ from vprotect_simulator.landscape import PROJECT_UUIDS
 from vprotect_simulator.names import Row, enum, guid_of, new_guid, reference
 from vprotect_simulator.server import SimulatorServer
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 WEB, DB, NEW = (guid_of(f"vm/{name}") for name in ("web-01", "db-01", "new-01"))
 DAILY, RULE = guid_of("policy/daily"), guid_of("rule/daily")

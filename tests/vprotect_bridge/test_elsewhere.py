@@ -19,7 +19,7 @@ from vprotect_simulator.landscape import PROJECT_UUIDS
 from vprotect_simulator.names import enum, guid_of
 from vprotect_simulator.server import SimulatorServer
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 WEB, DB, UNCLAIMED = guid_of("vm/web-01"), guid_of("vm/db-01"), guid_of("vm/lab-01")
 PRIMARY = guid_of("destination/primary-fs")

@@ -18,7 +18,7 @@ from vprotect_bridge.download_wishes import request_download
 from vprotect_bridge.models import Download, Operation
 from vprotect_simulator.server import SimulatorServer
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_two_clicks_at_the_same_moment_open_so_many_as_are_allowed(

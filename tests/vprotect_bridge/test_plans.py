@@ -36,7 +36,7 @@ from vprotect_simulator.landscape import PROJECT_UUIDS
 from vprotect_simulator.names import Row, guid_of
 from vprotect_simulator.server import SimulatorServer
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 WEB, DB, NEW, THEIRS, BARE = (guid_of(f"vm/{name}") for name in ("web-01", "db-01", "new-01", "app-01", "bare-01"))
 PRIMARY, GRANTED_TOO = guid_of("destination/primary-fs"), guid_of("destination/archive-tape")

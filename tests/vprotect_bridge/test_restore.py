@@ -24,7 +24,7 @@ from vprotect_simulator.landscape import PROJECT_UUIDS
 from vprotect_simulator.names import guid_of
 from vprotect_simulator.server import SimulatorServer
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 WEB, GONE, BARE = (guid_of(f"vm/{name}") for name in ("web-01", "gone-01", "bare-01"))
 OPENSTACK, CLUSTER, STORAGE = (

@@ -19,7 +19,7 @@ from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.models import Operation, OperationEvent
 from vprotect_bridge.operation_session import locked, operation_session
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Upstream:

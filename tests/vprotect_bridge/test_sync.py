@@ -438,7 +438,7 @@ def test_an_older_answer_does_not_undo_a_newer_one(api: VProtect, simulator: Sim
     assert not Backup.across_tenants.filter(vanished_at=None).exists()
 
 
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.django_db(transaction=True)
 def test_two_jobs_may_read_the_same_history(api: VProtect, simulator: SimulatorServer):
     sync_inventory(api)
 
