@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
-FAULTS_TESTS := tests/faults tests/end_to_end/test_faults.py tests/end_to_end/test_fault_matrix.py tests/vprotect_bridge/test_plans.py
+FAULTS_TESTS := tests/model tests/faults tests/end_to_end/test_faults.py tests/end_to_end/test_fault_matrix.py tests/vprotect_bridge/test_plans.py
 ACCESS_TESTS := tests/access tests/tenants tests/portal/test_single_sign_on.py tests/portal/test_second_factor.py tests/portal/test_people.py
 # A throwaway environment for checks that read the production settings but serve nobody.
 CHECK_ENVIRONMENT := PORTAL_PROCESS=migrations SECRET_KEY=only-for-checks-$$(head -c 32 /dev/urandom | base64 | tr -d '/+=') \

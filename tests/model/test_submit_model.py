@@ -9,17 +9,27 @@ import pytest
 from tests.model.submit_model import Faults, Model, Protocol
 
 AS_BUILT = Protocol()
-NO_PAUSE = Faults(pauses=0)
+ONE_CRASH = Faults(crashes=1)
+NO_CRASH = Faults(crashes=0)
+NO_PAUSE = Faults(crashes=1, pauses=0)
+
+# Two crashes need half a minute and find no more than one; `make faults` looks all the same.
+both_bounds = pytest.mark.parametrize(
+    "faults",
+    [pytest.param(ONE_CRASH, id="one crash"), pytest.param(Faults(), id="two crashes", marks=pytest.mark.slow)],
+)
 
 
-def test_the_protocol_as_built_loses_and_doubles_nothing():
-    model = Model(AS_BUILT)
+@both_bounds
+def test_the_protocol_as_built_loses_and_doubles_nothing(faults: Faults):
+    model = Model(AS_BUILT, faults)
     assert model.explore() == {}
     assert model.states > 50_000, "it really looked"
 
 
-def test_a_restore_ends_with_a_person_instead_of_a_second_send():
-    model = Model(replace(AS_BUILT, sends_again=False))
+@both_bounds
+def test_a_restore_ends_with_a_person_instead_of_a_second_send(faults: Faults):
+    model = Model(replace(AS_BUILT, sends_again=False), faults)
     assert model.explore() == {}
 
 
@@ -34,7 +44,7 @@ def test_a_restore_ends_with_a_person_instead_of_a_second_send():
     ],
 )
 def test_each_of_the_five_parts_is_needed(missing: str, violation: str):
-    violations = Model(replace(AS_BUILT, **{missing: False})).explore(violation)
+    violations = Model(replace(AS_BUILT, **{missing: False}), NO_CRASH).explore(violation)
     assert violation in violations, "the shortest counter-example is the reason for this part"
 
 
@@ -62,7 +72,7 @@ def test_absence_that_is_believed_at_once_doubles():
 def test_settling_alone_is_enough_only_while_no_process_freezes():
     settling = replace(AS_BUILT, holds_lock=False, restarts_clock=False)
     assert Model(settling, NO_PAUSE).explore() == {}
-    assert "doubled" in Model(settling).explore("doubled")
+    assert "doubled" in Model(settling, NO_CRASH).explore("doubled")
 
 
 def test_a_counter_example_is_told_step_by_step():
