@@ -22,6 +22,8 @@ from vprotect_simulator.server import SimulatorServer
 
 WEB, PRIMARY = guid_of("vm/web-01"), guid_of("destination/primary-fs")
 ROUNDS = 12
+# So many rounds without a move, and it is believed that none will come.
+STILL = 4
 
 
 class Killed(BaseException):
@@ -43,12 +45,18 @@ class World:
 
     def settle(self, submitter: Submitter) -> None:
         """Rings, sweeps and looks until nothing moves any more; vProtect works on meanwhile."""
-        for _ in range(ROUNDS):
+        moments = [self.moment()]
+        while len(moments) <= ROUNDS and moments[-STILL:] != moments[-1:] * STILL:
             Operation.across_tenants.update(next_at=timezone.now(), followed_at=None)
             submitter.sweep(self.api)
             submitter.ring(self.api)
             self.simulator.control.advance(0.5)
             follow(self.api)
+            moments.append(self.moment())
+
+    def moment(self) -> tuple[Any, ...]:
+        row = self.now()
+        return row.submission, row.phase, row.outcome, row.task_guid, row.attempts, self.tasks_made()
 
     def verdict(self) -> str:
         """One effect upstream that we know of, or an honest word that there is none."""
