@@ -11,12 +11,14 @@ from django.db import connection, transaction
 from django.test import override_settings
 from pytest_django.plugin import DjangoDbBlocker
 
-from tenants.models import Membership
+from tenants.models import Membership, Tenant
 from tests.conftest import USUAL_DIALECT, api_of
 from tests.shapes import WatchedSimulator
 from tests.vprotect_bridge.opened import make_opener, open_backup
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.operation_session import OperationSession
+from vprotect_bridge.plan_sync import sync_plans
+from vprotect_bridge.sync import sync_inventory
 
 
 @pytest.fixture
@@ -30,17 +32,26 @@ def opener(api: VProtect) -> Membership:
 Saved = dict[str, Any]
 
 
+@contextmanager
+def set_up_once(
+    blocker: DjangoDbBlocker, simulator: WatchedSimulator, dialect: str, make: Callable[[VProtect], object]
+) -> Iterator[Saved]:
+    """What `make` writes stays for all tests of a module; yields what the simulator remembered by then."""
+    with blocker.unblock(), override_settings(VPROTECT_DIALECT=dialect), transaction.atomic():
+        simulator.state.dialect = dialect
+        simulator.control.reset("small", speed=1)
+        make(api_of(simulator, dialect))
+        yield saved(simulator)
+        transaction.set_rollback(True)
+
+
 @pytest.fixture(scope="module")
 def mirrored_once(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, simulator_of_the_run: WatchedSimulator
 ) -> Iterator[Saved]:
-    """A person who may open backups, in the database; yields what the simulator remembered by then."""
-    with django_db_blocker.unblock(), override_settings(VPROTECT_DIALECT=USUAL_DIALECT), transaction.atomic():
-        simulator_of_the_run.state.dialect = USUAL_DIALECT
-        simulator_of_the_run.control.reset("small", speed=1)
-        make_opener(api_of(simulator_of_the_run, USUAL_DIALECT))
-        yield saved(simulator_of_the_run)
-        transaction.set_rollback(True)
+    """A person who may open backups."""
+    with set_up_once(django_db_blocker, simulator_of_the_run, USUAL_DIALECT, make_opener) as remembered:
+        yield remembered
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +71,16 @@ def saved(simulator: WatchedSimulator) -> Saved:
 
 def bring_back(saved: Saved, simulator: WatchedSimulator) -> None:
     vars(simulator.state).update(deepcopy(saved))
+
+
+def as_it_was(remembered: Saved, api: VProtect, simulator: WatchedSimulator, dialect: str) -> Tenant:
+    """The module's only tenant; in the other dialect it is read from a simulator that begins anew."""
+    if dialect == USUAL_DIALECT:
+        bring_back(remembered, simulator)
+    else:
+        sync_inventory(api)
+        sync_plans(api)
+    return Tenant.objects.get()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -12,9 +13,12 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 from django_scopes import scope
+from pytest_django.plugin import DjangoDbBlocker
 
 from tenants.models import AuditEntry, Claim, Grant, Membership, Role, Tenant
-from tests.conftest import both_dialects, person
+from tests.conftest import USUAL_DIALECT, both_dialects, person
+from tests.shapes import WatchedSimulator
+from tests.vprotect_bridge.conftest import Saved, as_it_was, set_up_once
 from vprotect_bridge import plan_changes
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.errors import Ambiguous, UpstreamError
@@ -36,7 +40,7 @@ from vprotect_simulator.landscape import PROJECT_UUIDS
 from vprotect_simulator.names import Row, guid_of
 from vprotect_simulator.server import SimulatorServer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("one_connection")]
 
 WEB, DB, NEW, THEIRS, BARE = (guid_of(f"vm/{name}") for name in ("web-01", "db-01", "new-01", "app-01", "bare-01"))
 PRIMARY, GRANTED_TOO = guid_of("destination/primary-fs"), guid_of("destination/archive-tape")
@@ -47,15 +51,26 @@ WEEKLY = WantedSchedule("FULL", ("SUNDAY",), at="00:30")
 MONTHLY = WantedSchedule("FULL", ("SUNDAY",), at="12:00", occurrences=("FIRST_IN_MONTH",))
 
 
-@pytest.fixture
-def tenant(api: VProtect) -> Tenant:
+def make_tenant(api: VProtect) -> None:
     tenant = Tenant.objects.create(name="Sunflower", slug="sunflower", time_zone="Europe/Warsaw")
     Claim.across_tenants.create(tenant=tenant, kind=Claim.Kind.TENANT_VALUE, value=AURORA)
     for guid in (PRIMARY, GRANTED_TOO):
         Grant.across_tenants.create(tenant=tenant, kind=Grant.Kind.DESTINATION, guid=guid)
     sync_inventory(api)
     sync_plans(api)
-    return tenant
+
+
+@pytest.fixture(scope="module")
+def tenant_once(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker, simulator_of_the_run: WatchedSimulator
+) -> Iterator[Saved]:
+    with set_up_once(django_db_blocker, simulator_of_the_run, USUAL_DIALECT, make_tenant) as remembered:
+        yield remembered
+
+
+@pytest.fixture
+def tenant(tenant_once: Saved, db: None, api: VProtect, simulator: WatchedSimulator, dialect: str) -> Tenant:
+    return as_it_was(tenant_once, api, simulator, dialect)
 
 
 @pytest.fixture
