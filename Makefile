@@ -31,7 +31,7 @@ demo-reset: .venv/ready ## forget the demo's data
 	@$(BIN)/python -m demo reset
 
 .PHONY: test
-test: .venv/ready ## run every test but the long ones of make faults
+test: .venv/ready ## run every test but the long ones of make faults and make access
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 .PHONY: faults

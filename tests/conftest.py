@@ -41,7 +41,7 @@ def _tests_that_commit_remove_their_rows() -> None:
     def remove_rows(_test: TransactionTestCase) -> None:
         tables = sorted(set(connection.introspection.table_names()) - kept)
         asleep = [f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in with_triggers]
-        empty = [f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables]
+        empty = [f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables]  # noqa: S608
         awake = [f"ALTER TABLE {table} ENABLE TRIGGER USER" for table in with_triggers]
         with connection.cursor() as cursor:
             # The rows' foreign keys are looked at when it is committed; before that no table may be altered again.
