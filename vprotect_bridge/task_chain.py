@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from django.db.models import F
 from django.utils import timezone
 
 from vprotect_bridge.client.types import Task
@@ -32,6 +33,7 @@ def note_task(operation: Operation, task: Task, skew_ms: int) -> None:
     if row := known.get(task.guid):
         if (row.state, row.started_at is None) != (task.state, started_at is None):
             OperationTask.across_tenants.filter(pk=row.pk).update(**seen)
+            _count_version(operation)
         return
     for earlier in known.values():
         if earlier.ended_at is None:
@@ -41,6 +43,12 @@ def note_task(operation: Operation, task: Task, skew_ms: int) -> None:
     OperationTask.across_tenants.create(
         tenant_id=operation.tenant_id, operation=operation, guid=task.guid, type=task.type, **seen
     )
+    _count_version(operation)
+
+
+def _count_version(operation: Operation) -> None:
+    """The chain is shown: whoever looks at it has news, also where the operation itself stays as it was."""
+    Operation.across_tenants.filter(pk=operation.pk).update(version=F("version") + 1)
 
 
 def end_chain(operation: Operation, outcome: str) -> None:

@@ -16,7 +16,9 @@ from tenants.models import Membership, Role, Tenant, User
 from tests.conftest import AsRole, machine_of, operation_on
 from tests.portal.conftest import STORE, counted
 from tests.portal.test_activity import from_elsewhere, words
+from vprotect_bridge.client.types import Task
 from vprotect_bridge.models import Backup, Machine, Operation, OperationEvent, OperationTask
+from vprotect_bridge.task_chain import note_task
 
 pytestmark = pytest.mark.django_db
 
@@ -158,6 +160,21 @@ def test_the_drawer_and_its_poll_are_parts_of_that_page(browser: Client, told: O
 def test_details_of_what_had_ended_before_it_was_seen(browser: Client, machine: Machine):
     operation = from_elsewhere(machine, outcome="succeeded", phase="")
     assert "it had ended when it was first seen" in words(browser.get(page_of(operation, "details/")))
+
+
+def test_the_next_task_is_news_while_the_operation_stays_as_it_was(machine: Machine):
+    operation = operation_on(machine, kind="restore", submission="accepted", phase="restoring", progress=50)
+    version = lambda: Operation.across_tenants.values_list("version", flat=True).get(pk=operation.pk)  # noqa: E731
+    for task in (task_of("t-1", "RESTORE", "RUNNING"), task_of("t-2", "IMPORT", "QUEUED")):
+        before = version()
+        note_task(operation, task, 0)
+        assert version() == before + 1
+        note_task(operation, task, 0)
+        assert version() == before + 1, "nothing is new"
+
+
+def task_of(guid: str, kind: str, state: str) -> Task:
+    return Task.from_json({"guid": guid, "type": {"name": kind}, "state": {"name": state}})
 
 
 def test_a_chain_is_its_tenants_alone(told: Operation, pine: Tenant, as_role: AsRole):
