@@ -44,6 +44,8 @@ def invitation(request: HttpRequest) -> HttpResponse:
     found = invitation_of(request.session.get(SESSION_KEY, ""))
     if found is None:
         return render(request, "portal/invitation_over.html", status=404)
+    # Its name and colours are those of the page.
+    request.inviting_tenant = found.tenant  # type: ignore[attr-defined]
     context = {"invitation": found, "sign_in": f"{reverse('account_login')}?{urlencode({'next': request.path})}"}
     if request.user.is_authenticated:
         if request.user.email != found.email or provider_key_of(request):

@@ -8,12 +8,13 @@ from datetime import timedelta
 from unittest.mock import patch
 
 import pytest
+from bs4 import BeautifulSoup
 from django.core import mail
 from django.test import Client
 from django.utils import timezone
 from django_scopes import scope
 
-from tenants.models import AuditEntry, Invitation, Membership, Role, Tenant, User
+from tenants.models import AuditEntry, Brand, Invitation, Membership, Role, Tenant, User
 from tenants.people import Refused, change_member, remove_member
 from tests.conftest import machine_of, person
 
@@ -143,6 +144,21 @@ def test_who_has_an_account_signs_in_and_accepts(administrator: Client, pine: Te
     browser.get(_link())
     assert browser.post("/invitation/").url == "/t/sunflower/"
     assert browser.get("/t/sunflower/machines/").status_code == 200
+
+
+def test_who_is_invited_sees_whose_portal_it_is(
+    administrator: Client, sunflower: Tenant, as_web: Callable[[None], Client]
+):
+    brand = {"name": "Sun Backups", "accent": "plum", "logo": b"a picture", "logo_digest": "digest"}
+    Brand.across_tenants.create(tenant=sunflower, **brand)
+    _invite(administrator)
+    browser = as_web(None)
+    browser.get(_link())
+    page = BeautifulSoup(browser.get("/invitation/").content, "html.parser")
+    assert page.html["data-accent"] == "plum"
+    assert page.select_one(".brand").get_text(strip=True) == "Sun Backups"
+    assert page.select_one(".brand img")["src"] == "data:image/png;base64,YSBwaWN0dXJl"
+    assert "Sun Backups" not in browser.get("/accounts/login/").content.decode()
 
 
 def test_an_invitation_is_for_its_address_alone(administrator: Client, stranger: User, as_web: Callable[..., Client]):
