@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
@@ -242,11 +241,17 @@ def _operation(facts: dict[str, Any]) -> Operation:
     return Operation(**facts, cancel_wanted_at=wants_to_end)
 
 
-def seen_of(machines: list[Machine]) -> str:
-    """Another one as soon as anything that a page shows of these machines is another."""
-    working = [(operation.pk, operation.version) for m in machines for operation in m.running]  # type: ignore[attr-defined]
-    shown = [
-        (m.guid, m.name, m.protection, m.last_success_at, m.last_full_size, m.policy_guid, m.exists, m.restorable_until)
-        for m in machines
-    ]
-    return hashlib.sha256(repr((shown, working)).encode()).hexdigest()[:16]
+def facts_of(machine: Machine) -> tuple[Any, ...]:
+    """What a row shows of it, for `portal.polls`."""
+    own = (
+        "guid",
+        "name",
+        "protection",
+        "last_success_at",
+        "last_full_size",
+        "policy_guid",
+        "exists",
+        "restorable_until",
+    )
+    working = [(operation.pk, operation.version) for operation in machine.running]  # type: ignore[attr-defined]
+    return (*(getattr(machine, name) for name in own), working)

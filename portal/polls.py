@@ -21,6 +21,9 @@ from vprotect_bridge.models import Operation, UpstreamStatus
 # Read along with the rows, since it changes what they say. Costs no statement of its own.
 AWAY_SINCE = Subquery(UpstreamStatus.objects.filter(pk=1).values("unreachable_since"))
 
+# Hexadecimal digits: one change in a hundred million is taken for none, until the row's next.
+WORD_OF_ROW = 7
+
 
 def operations_shown(operations: QuerySet[Operation]) -> list[tuple[Any, ...]]:
     """What `word_for` takes, of these operations: in one statement, without loading them."""
@@ -35,6 +38,16 @@ def shown(operations: Iterable[Operation], away_since: datetime | None) -> list[
 def word_for(rows: Iterable[tuple[Any, ...]]) -> str:
     """Another word as soon as a row came, went, moved or changed in what tells it apart as text."""
     return blake2b(repr([tuple(map(str, row)) for row in rows]).encode(), digest_size=9).hexdigest()
+
+
+def words_for(rows: Iterable[tuple[Any, ...]]) -> str:
+    """The same for a list whose poll brings only the rows that changed: a short word for each."""
+    return ".".join(word_for([row])[:WORD_OF_ROW] for row in rows)
+
+
+def is_in_words(row: tuple[Any, ...], words: str) -> bool:
+    """Whether what the page shows of this row is what there is."""
+    return word_for([row])[:WORD_OF_ROW] in words.split(".")
 
 
 def nothing_new(request: HttpRequest, word: str) -> HttpResponse | None:

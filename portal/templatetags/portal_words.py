@@ -143,9 +143,11 @@ def sentence(operation: Operation) -> str:
 @register.simple_tag(takes_context=True)
 def seen(context: Context, what: Operation | list[Operation]) -> str:
     """The word by which a poll names what is shown of them (`portal.polls`)."""
-    operations = [what] if isinstance(what, Operation) else what
     upstream = context.get("upstream")
-    return polls.word_for(polls.shown(operations, upstream.unreachable_since if upstream else None))
+    away_since = upstream.unreachable_since if upstream else None
+    if isinstance(what, Operation):
+        return polls.word_for(polls.shown([what], away_since))
+    return polls.words_for(polls.shown(what, away_since))
 
 
 @register.filter

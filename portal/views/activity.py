@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from portal import access, polls, words
 from portal.activity_filter import ActivityFilter
 from portal.operation_story import reasons
 from tenants.middleware import TenantRequest
-from vprotect_bridge.models import Operation
+from vprotect_bridge.models import Operation, UpstreamStatus
 from vprotect_bridge.services import may_cancel
 
 PAGE_SIZE = 25
@@ -41,23 +40,27 @@ def activity(request: TenantRequest, tenant: str) -> HttpResponse:
 @require_safe
 @never_cache
 def activity_poll(request: TenantRequest, tenant: str) -> HttpResponse:
-    """The list alone, as the address filters and pages it."""
+    """The list alone, as the address filters and pages it; of a row that is as the page shows it, only its place."""
     form = ActivityFilter(request.GET, membership=request.membership)
     before = _before(request)
     shown = polls.operations_shown(_page(request, form, before)[:PAGE_SIZE])
-    if unchanged := polls.nothing_new(request, polls.word_for(shown)):
+    if unchanged := polls.nothing_new(request, polls.words_for(shown)):
         return unchanged
-    return render(request, "portal/partials/activity.html", _list(request, form, before))
+    return render(
+        request, "portal/partials/activity.html", _list(request, form, before, seen=request.GET.get("seen", ""))
+    )
 
 
-def _list(request: TenantRequest, form: ActivityFilter, before: Operation | None) -> dict[str, Any]:
+def _list(request: TenantRequest, form: ActivityFilter, before: Operation | None, seen: str = "") -> dict[str, Any]:
+    upstream = UpstreamStatus.objects.filter(pk=1).first()
     operations = list(_page(request, form, before)[: PAGE_SIZE + 1])
     shown = operations[:PAGE_SIZE]
     is_moving = any(not operation.is_finished for operation in shown)
     return {
         "form": form,
         "operations": shown,
-        "rows": _rows(request, shown),
+        "rows": _rows(request, shown, upstream, seen),
+        "upstream": upstream,
         "open_count": access.visible_operations(request.membership).filter(outcome=Operation.Outcome.OPEN).count(),
         "before": before,
         "older": shown[-1] if len(operations) > PAGE_SIZE else None,
@@ -84,15 +87,19 @@ def _before(request: TenantRequest) -> Operation | None:
     return access.visible_operations(request.membership).filter(pk=named).first()
 
 
-def _rows(request: TenantRequest, operations: Iterable[Operation]) -> list[dict[str, Any]]:
+def _rows(
+    request: TenantRequest, operations: list[Operation], upstream: UpstreamStatus | None, seen: str
+) -> list[dict[str, Any]]:
     why = reasons(operations)
+    facts = polls.shown(operations, upstream.unreachable_since if upstream else None)
     return [
         {
             "operation": operation,
+            "is_shown": polls.is_in_words(fact, seen),
             "reason": why.get(operation.pk, ""),
             "may_cancel": not operation.is_finished
             and operation.cancel_wanted_at is None
             and may_cancel(request.membership, operation),
         }
-        for operation in operations
+        for operation, fact in zip(operations, facts, strict=True)
     ]

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from portal import access, words
+from portal import access, polls, words
 from portal.dashboard import SQUARE, matrix_of
 from portal.forms import MachineFilter
 from portal.machine_list import (
@@ -24,11 +24,11 @@ from portal.machine_list import (
     Kind,
     MachineQuery,
     counts_by,
+    facts_of,
     kinds_of,
     page_of,
     plans_in_list,
     policy_of,
-    seen_of,
 )
 from portal.operation_story import operation_context
 from tenants.middleware import TenantRequest
@@ -92,13 +92,14 @@ def _selection_context(request: TenantRequest) -> dict[str, Any]:
 def _news(request: TenantRequest, query: MachineQuery) -> HttpResponse:
     """`of`: how long the list was, which says where the page lies in it without counting again."""
     total = page_number(request.GET.get("of"))
-    if seen_of(page_of(query.machines(request.membership), query.page, total)) == request.GET["seen"]:
-        return HttpResponse(status=204)
-    context = _list_context(request, query) | _selection_context(request)
+    shown = page_of(query.machines(request.membership), query.page, total)
+    if unchanged := polls.nothing_new(request, polls.words_for(map(facts_of, shown))):
+        return unchanged
+    context = _list_context(request, query, request.GET["seen"]) | _selection_context(request)
     return render(request, "portal/partials/machine_list.html", context)
 
 
-def _list_context(request: TenantRequest, query: MachineQuery) -> dict[str, Any]:
+def _list_context(request: TenantRequest, query: MachineQuery, seen: str = "") -> dict[str, Any]:
     kinds = kinds_of(query.named(request.membership))
     plans = plans_in_list(request.membership)
     policy = policy_of(query, plans)
@@ -107,6 +108,7 @@ def _list_context(request: TenantRequest, query: MachineQuery) -> dict[str, Any]
     machines = page_of(query.machines(request.membership), query.page, total)
     for machine in machines:
         machine.plan = plans.get(machine.policy_guid)  # type: ignore[attr-defined]
+        machine.is_shown = polls.is_in_words(facts_of(machine), seen)  # type: ignore[attr-defined]
     return {
         "query": query,
         "labels": MachineFilter(),
@@ -123,7 +125,7 @@ def _list_context(request: TenantRequest, query: MachineQuery) -> dict[str, Any]
         "next": query.address(page=query.page + 1) if query.page * PAGE_SIZE < total else "",
         "has_any": bool(kinds) or query.is_narrowed,
         "is_live": any(machine.running for machine in machines),  # type: ignore[attr-defined]
-        "poll": "?" + urlencode({**query.parameters(), "seen": seen_of(machines), "of": total}),
+        "poll": "?" + urlencode({**query.parameters(), "seen": polls.words_for(map(facts_of, machines)), "of": total}),
     }
 
 

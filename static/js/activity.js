@@ -6,15 +6,28 @@
     || list.querySelector("details[open]") !== null
     || document.querySelector("dialog[open]") !== null
     || list.getBoundingClientRect().top < 0;
+  const askForAll = (source, list) => {
+    const address = new URL(list.getAttribute("hx-get"), location.href);
+    address.searchParams.delete("seen");
+    return htmx.ajax("GET", address.pathname + address.search, { source, target: list, swap: "morph:outerHTML" });
+  };
   const rowsOf = (list) => [...list.querySelectorAll("tr[id]")];
 
   body.addEventListener("htmx:beforeSwap", (event) => {
     const { target, xhr, serverResponse, requestConfig } = event.detail;
-    if (target.id !== "activity" || xhr.status !== 200 || requestConfig.elt !== target || !isRead(target)) return;
+    if (target.id !== "activity" || xhr.status !== 200 || requestConfig.elt !== target) return;
     const fresh = new DOMParser().parseFromString(serverResponse, "text/html").getElementById("activity");
     const shown = new Set(rowsOf(target).map((row) => row.id));
     const added = fresh ? rowsOf(fresh).filter((row) => !shown.has(row.id)) : [];
     if (!added.length || !shown.size) return;
+    if (!isRead(target)) {
+      // Rows that were held back are not sent twice: now all are asked for.
+      if (added.some((row) => "shown" in row.dataset)) {
+        event.detail.shouldSwap = false;
+        askForAll(target, target);
+      }
+      return;
+    }
     const place = added[0].parentNode;
     for (const row of added) row.remove();
     // What slid off the end stays too: nothing moves.
@@ -29,10 +42,7 @@
     const list = document.getElementById("activity");
     if (!show || !list || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    const address = new URL(list.getAttribute("hx-get"), location.href);
-    address.searchParams.delete("seen");
-    htmx.ajax("GET", address.pathname + address.search, { source: show, target: list, swap: "morph:outerHTML" })
-      .then(() => document.querySelector("#activity .machine-name")?.focus());
+    askForAll(show, list).then(() => document.querySelector("#activity .machine-name")?.focus());
   });
 
   // Whoever cancelled from the list finds the focus on the row, where the button was.

@@ -77,6 +77,17 @@
     if (event.key === "Enter" && event.target.matches('.picker input[type="search"]')) event.preventDefault();
   });
 
+  // "5 minutes ago" is renewed for as long as the page is open: a live part sends only what changed.
+  const UNITS = { year: 31536000, month: 2592000, week: 604800, day: 86400, hour: 3600, minute: 60 };
+  const inWords = new Intl.RelativeTimeFormat(document.documentElement.lang);
+  const renewTimes = () => document.querySelectorAll("time[datetime][title]").forEach((time) => {
+    const passed = (new Date(time.dateTime) - Date.now()) / 1000;
+    const [unit, seconds] = Object.entries(UNITS).find(([, long]) => Math.abs(passed) >= long) ?? [];
+    if (unit) time.firstChild.textContent = inWords.format(Math.round(passed / seconds), unit);
+  });
+  setInterval(() => { if (!document.hidden) renewTimes(); }, 20_000);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) renewTimes(); });
+
   document.querySelectorAll("[data-submit-on-change]").forEach((field) => {
     field.addEventListener("change", () => field.form.requestSubmit());
   });

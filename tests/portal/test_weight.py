@@ -10,11 +10,12 @@ import pytest
 from bs4 import BeautifulSoup
 from django.contrib.staticfiles import finders
 from django.test import Client
+from django.utils import timezone
 
 from tenants.models import Tenant, User
 from tests import landscape
-from tests.conftest import machine_of
-from vprotect_bridge.models import Operation
+from tests.conftest import machine_of, operation_on
+from vprotect_bridge.models import Machine, Operation, UpstreamStatus
 
 KB = 1000
 SPRITE = "vendor/bootstrap-icons-1.13.2/sprite.svg"
@@ -77,6 +78,27 @@ def test_a_poll_is_nothing_or_little(sunflower: Tenant, pages: dict[str, str], o
     Operation.across_tenants.filter(pk=operation.pk).update(progress=operation.progress + 1)
     changed = browser.get(part["hx-get"], headers={"HX-Request": "true"})
     assert changed.status_code == 200 and compressed(changed.content) < 2 * KB
+
+
+def test_a_poll_of_a_full_list_brings_what_changed(sunflower: Tenant, owner: User, as_web: Browser):
+    UpstreamStatus.objects.update(inventory_at=timezone.now())
+    for number in range(30):
+        machine = machine_of(sunflower, f"web-server-{number:02}")
+        Machine.across_tenants.filter(pk=machine.pk).update(last_success_at=timezone.now(), last_full_size=number)
+        operation_on(machine, submission="accepted", phase="exporting", progress=number, created_by=owner)
+    browser = as_web(owner)
+    for address, part in (("operations", "#activity"), ("machines", "#machine-list")):
+        page = BeautifulSoup(browser.get(f"/t/sunflower/{address}/").content, "html.parser").select_one(part)
+        assert page and len(page.select("tbody tr")) == 25
+        poll = page["hx-get"]
+        assert browser.get(poll, headers={"HX-Request": "true"}).status_code == 204
+        shown = page.select_one("tbody tr .machine-name")
+        assert shown
+        name = shown.text.rpartition(" ")[2]
+        Operation.across_tenants.filter(machine__name__endswith=name).update(progress=99)
+        changed = browser.get(poll, headers={"HX-Request": "true"})
+        assert "99 %" in changed.content.decode()
+        assert compressed(changed.content) < 2 * KB, address
 
 
 def test_pages_leave_compressed(owner: User, as_web: Browser):
