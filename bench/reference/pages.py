@@ -11,9 +11,9 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from portal import words
+from portal import polls, words
 from portal.forms import MachineFilter
-from portal.machine_list import MachineQuery, seen_of
+from portal.machine_list import MachineQuery, facts_of
 from portal.views.machines import COLUMNS, _column
 from tenants.middleware import TenantRequest
 from tenants.models import Grant, Role
@@ -65,7 +65,7 @@ def straightforward_machines(request: TenantRequest, tenant: str) -> HttpRespons
         "next": query.address(page=page.number + 1) if page.has_next() else "",
         "has_any": listed.exists(),
         "is_live": any(machine.running for machine in machines),
-        "poll": "?" + urlencode({**query.parameters(), "seen": seen_of(machines), "of": total}),
+        "poll": "?" + urlencode({**query.parameters(), "seen": polls.words_for(map(facts_of, machines)), "of": total}),
         "carried": set(),
         "may_select": request.membership.may(Role.MEMBER),
         "may_change_plans": may_change_plans(request.membership),
