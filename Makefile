@@ -3,6 +3,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 FAULTS_TESTS := tests/model tests/faults tests/end_to_end/test_faults.py tests/end_to_end/test_fault_matrix.py tests/vprotect_bridge/test_plans.py
+DIALECT_TESTS := tests/vprotect_bridge tests/portal tests/end_to_end/test_journeys.py
 ACCESS_TESTS := tests/access tests/tenants tests/portal/test_single_sign_on.py tests/portal/test_second_factor.py tests/portal/test_people.py
 # A throwaway environment for checks that read the production settings but serve nobody.
 CHECK_ENVIRONMENT := PORTAL_PROCESS=migrations SECRET_KEY=only-for-checks-$$(head -c 32 /dev/urandom | base64 | tr -d '/+=') \
@@ -23,7 +24,7 @@ help: ## show this list
 	@touch $@
 
 .PHONY: demo
-demo: .venv/ready ## start everything on this machine (PORT=8000 and the two after it)
+demo: .venv/ready ## start everything on this machine (PORT=8000 and the two after it, VPROTECT_DIALECT=classic)
 	@PORT=$(PORT) $(BIN)/python -m demo
 
 .PHONY: demo-reset
@@ -33,6 +34,11 @@ demo-reset: .venv/ready ## forget the demo's data
 .PHONY: test
 test: .venv/ready ## run every test but the long ones of make faults and make access
 	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+.PHONY: dialects
+dialects: .venv/ready ## run bridge, pages and journeys against a current vProtect, and all journeys against a classic one
+	DIALECT=current $(BIN)/python -m pytest -n 2 -qq -m "not slow" $(DIALECT_TESTS)
+	DIALECT=classic $(BIN)/python -m pytest -n 2 -qq tests/end_to_end/test_journeys.py
 
 .PHONY: faults
 faults: .venv/ready ## try every single fault: killed anywhere, answered anyhow, with real processes too

@@ -128,9 +128,8 @@ class Stack:
         return {role: roles.url_for(self.postgres.url, role, passwords[role], database) for role in roles.ROLES}
 
     def programs_on(self, database: str, **extra: str) -> BenchPrograms:
-        return BenchPrograms(
-            self.folder, self.port, self.passwords, self.urls(database), self.valkey.url, tuple(extra.items())
-        )
+        usual = (self.folder, self.port, self.passwords, self.urls(database), self.valkey.url)
+        return BenchPrograms(*usual, extra=tuple(extra.items()))
 
     @contextmanager
     def running(self, *processes: Process) -> Iterator[None]:

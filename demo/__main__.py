@@ -17,7 +17,7 @@ from pathlib import Path
 
 from demo import answers, passwords, processes, roles
 from demo.processes import ProcessFailed, StopRequested, Supervisor, end_leftovers
-from demo.programs import ROOT, Programs
+from demo.programs import DIALECTS, ROOT, Programs
 from demo.servers import PostgreSQL, Valkey
 
 FOLDER = Path(os.environ.get("DEMO_FOLDER", ROOT / ".demo"))
@@ -52,6 +52,7 @@ def run(port: int) -> None:
     started = time.monotonic()
     end_leftovers(*sorted(FOLDER.glob("*/*.pid")))
     _check_ports(port)
+    _dialect()
     with Supervisor() as servers, Supervisor(beneath=servers) as supervisor:
         programs = _start_servers(servers, port)
         people = _start_programs(supervisor, programs)
@@ -83,7 +84,7 @@ def _start_servers(servers: Supervisor, port: int) -> Programs:
         database_urls = roles.prepare_database(admin_url, DATABASE, secrets.roles)
     with _step("Valkey"):
         redis_url = os.environ.get("REDIS_URL") or _start(servers, Valkey(FOLDER / "valkey"))
-    return Programs(FOLDER, port, secrets, database_urls, redis_url)
+    return Programs(FOLDER, port, secrets, database_urls, redis_url, _dialect())
 
 
 def _start(servers: Supervisor, server: PostgreSQL | Valkey) -> str:
@@ -150,7 +151,7 @@ def _say_who_can_log_in(programs: Programs, people: list[dict[str, str]], second
     print(f"\nReady after {seconds:.1f} s.\n")
     print(f"  Portal         {programs.portal_url}")
     print(f"  Operator site  {programs.operator_url}")
-    print(f"  vProtect       {programs.simulator_url}  (simulated)")
+    print(f"  vProtect       {programs.simulator_url}  (simulated, {programs.dialect})")
     print(f"\nEverybody's password: {programs.passwords.people}\n")
     columns = ("email", "tenant", "role", "note")
     widths = [max(len(str(person.get(column) or "")) for person in people) for column in columns]
@@ -187,6 +188,22 @@ def _port() -> int:
     if not text.isdigit() or not 1024 <= int(text) <= 65533:
         raise CannotStart(f"PORT is {text!r}, but must be a number from 1024 to 65533.")
     return int(text)
+
+
+def _dialect() -> str:
+    """Which vProtect is simulated. A demo stays what it was made as: plans of one are not those of the other."""
+    note = FOLDER / "dialect"
+    made_as = note.read_text() if note.exists() else "classic" if (FOLDER / "simulator").exists() else ""
+    wanted = os.environ.get("VPROTECT_DIALECT") or made_as or "classic"
+    if wanted not in DIALECTS:
+        raise CannotStart(f"VPROTECT_DIALECT is {wanted!r}, but must be {' or '.join(DIALECTS)}.")
+    if made_as not in {"", wanted}:
+        raise CannotStart(
+            f"This demo was made with a {made_as} vProtect: start it with VPROTECT_DIALECT={made_as}, "
+            "or forget its data with make demo-reset."
+        )
+    note.write_text(wanted)
+    return wanted
 
 
 def _check_ports(port: int) -> None:

@@ -13,6 +13,7 @@ from demo.processes import Process
 
 ROOT = Path(__file__).resolve().parent.parent
 VPROTECT_LOGIN = "portal-svc"
+DIALECTS = ("classic", "current")
 QUEUES = "submit,follow,inventory"
 
 # Of the person's own environment only what a program needs to run at all: no proxies, no other CA, no passwords.
@@ -21,7 +22,7 @@ _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONDONTWRITE
 
 @dataclass(frozen=True)
 class Programs:
-    """`speed`: how many times faster than life the simulated vProtect works."""
+    """`speed`: how many times faster than life the simulated vProtect works. `dialect`: its generation."""
 
     speed: ClassVar[int] = 30
 
@@ -30,6 +31,7 @@ class Programs:
     passwords: Passwords
     database_urls: dict[str, str]
     redis_url: str
+    dialect: str = "classic"
 
     @property
     def portal_url(self) -> str:
@@ -51,6 +53,7 @@ class Programs:
         folder = self.folder / "simulator"
         command = ["-m", "vprotect_simulator", "--port", str(self.port + 2), "--folder", str(folder)]
         command += ["--login", VPROTECT_LOGIN, "--speed", str(self.speed), "--state-file", str(folder / "state.json")]
+        command += ["--dialect", self.dialect]
         environment = {**_inherited(), "SIMULATOR_PASSWORD": self.passwords.vprotect}
         return self._process("simulator", command, environment)
 
@@ -122,7 +125,7 @@ class Programs:
             "EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend",
             "STATIC_ROOT": str(self.folder / "static"),
             "SPOOL_FOLDER": str(self.folder / "spool"),
-            "VPROTECT_DIALECT": "classic",
+            "VPROTECT_DIALECT": self.dialect,
             "VPROTECT_FOLLOW_SECONDS": "1",  # the simulator works faster than life
         }
 

@@ -141,6 +141,19 @@ def _length(days: int | None, held_ms: int | None) -> int | None:
     return days * DAY_MS
 
 
+class DestinationSelect(forms.Select):
+    """Marks those by which the page hides how long incremental backups are kept."""
+
+    def __init__(self, synthetic: set[str]) -> None:
+        super().__init__()
+        self.is_required = True
+        self.synthetic = synthetic
+
+    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        option = super().create_option(name, value, *args, **kwargs)
+        return option | {"attrs": option["attrs"] | ({"data-synthetic": ""} if value in self.synthetic else {})}
+
+
 class PlanForm(forms.Form):
     """`schedules` is a formset of its own. `moves`: the tick that machines with a plan need to change it."""
 
@@ -181,6 +194,8 @@ class PlanForm(forms.Form):
             del self.fields[name]
         self.plan = plan
         self.picker = self.fields["machines"].picker = picker  # type: ignore[attr-defined]
+        self.synthetic = {d.guid for d in destinations if d.is_synthetic}
+        self.fields["destination"].widget = DestinationSelect(self.synthetic)
         self.fields["destination"].choices = [(d.guid, d.name) for d in destinations]  # type: ignore[attr-defined]
         priority = self.fields["priority"]
         priority.max_value = tenant.priority_cap  # type: ignore[attr-defined]
@@ -229,10 +244,15 @@ class PlanForm(forms.Form):
         )
 
     def _chosen_retention(self, chosen: dict[str, Any]) -> Retention | None:
-        """Days that were not touched stay what vProtect holds, to the millisecond."""
+        """Days that were not touched stay what vProtect holds, to the millisecond.
+
+        A synthetic destination has no limits of its own for incremental backups (API reference, 12.2).
+        """
         held = self.retention
         if held is None:
             return None
+        if chosen["destination"] in self.synthetic:
+            chosen = {**chosen, "incremental_count": None, "incremental_days": None}
         return Retention(
             full_count=chosen["full_count"],
             full_ms=_length(chosen["full_days"], held.full_ms),

@@ -128,12 +128,15 @@ class SimulatorServer:
 def _first_state(state_file: Path | None, first: str | Seed, speed: float, dialect: str) -> State:
     if state_file and state_file.exists():
         state = State.load(state_file)
+        if state.dialect != dialect:
+            raise ValueError(
+                f"{state_file} is what a {state.dialect} server remembers: start it as that, or remove it to start over"
+            )
     else:
         state = State(dialect=dialect)
         state.settings.change({"speed": speed})
         lay_out(first, state)
     state.settings.change({"speed": speed})
-    state.dialect = dialect
     return state
 
 

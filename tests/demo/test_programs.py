@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
+from demo.__main__ import CannotStart, _dialect
 from demo.passwords import load_or_make
 from demo.programs import Programs
 
@@ -37,6 +40,24 @@ def test_the_persons_environment_stays_with_the_person(programs, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example")
     for environment in every(programs).values():
         assert not {"REQUESTS_CA_BUNDLE", "HTTPS_PROXY"} & set(environment)
+
+
+def test_portal_and_simulator_speak_the_same_dialect(programs):
+    current = replace(programs, dialect="current")
+    assert {env.get("VPROTECT_DIALECT", "current") for env in every(current).values()} == {"current"}
+    assert " --dialect current" in " ".join(current.simulator().command)
+
+
+def test_a_demo_stays_what_it_was_made_as(tmp_path, monkeypatch):
+    monkeypatch.setattr("demo.__main__.FOLDER", tmp_path)
+    monkeypatch.setenv("VPROTECT_DIALECT", "current")
+    assert _dialect() == "current"
+    monkeypatch.delenv("VPROTECT_DIALECT")
+    assert _dialect() == "current"
+    for wish, said in (("classic", "made with a current vProtect"), ("5.2", "must be classic or current")):
+        monkeypatch.setenv("VPROTECT_DIALECT", wish)
+        with pytest.raises(CannotStart, match=said):
+            _dialect()
 
 
 def test_passwords_are_made_once_and_kept_private(tmp_path):

@@ -27,6 +27,13 @@ from tests.ports import three_free_ports
 
 MEMBER = "member@aurora-books.example"
 SETTLE_SECONDS = 3.0
+# The one for all of them, if it is given; else most are told with a classic vProtect and some with a current one.
+DIALECT = os.environ.get("DIALECT", "")
+
+
+def with_current(test: Any) -> Any:
+    """Pytest lets those follow one another that have the same stack, and there is one at a time."""
+    return test if DIALECT else pytest.mark.parametrize("stack_of_the_run", ["current"], indirect=True)(test)
 
 
 class QuickPrograms(Programs):
@@ -45,14 +52,14 @@ class QuickPrograms(Programs):
 class Stack:
     """Everything that runs, and the ways to look into it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, dialect: str) -> None:
         self.postgres = PostgreSQL(folder / "postgres")
         self.valkey = Valkey(folder / "valkey")
         self.postgres.start()
         self.valkey.start()
         passwords = load_or_make(folder / "secrets.json")
         self.urls = roles.prepare_database(self.postgres.url, "portal_end_to_end", passwords.roles)
-        self.programs = QuickPrograms(folder, three_free_ports(), passwords, self.urls, self.valkey.url)
+        self.programs = QuickPrograms(folder, three_free_ports(), passwords, self.urls, self.valkey.url, dialect)
         self.processes: dict[str, Process] = {}
         self._supervisor = Supervisor()
 
@@ -180,8 +187,8 @@ def until(what: Callable[[], Any], seconds: float = 90) -> Any:
 
 
 @pytest.fixture(scope="session")
-def stack_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("stack"))
+def stack_of_the_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    stack = Stack(tmp_path_factory.mktemp("stack"), getattr(request, "param", DIALECT or "classic"))
     try:
         stack.start()
         yield stack

@@ -65,7 +65,7 @@ class FragileStack(Stack):
     programs: FragilePrograms
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+        super().__init__(folder, "classic")
         usual = self.programs
         self.programs = FragilePrograms(folder, three_free_ports(), usual.passwords, self.urls, self.valkey.url)
 

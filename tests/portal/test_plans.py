@@ -15,7 +15,7 @@ from django.utils import timezone
 from tenants.models import AuditEntry, Role, Tenant, User
 from tests.conftest import machine_of, person
 from tests.portal.conftest import STORE
-from vprotect_bridge.models import Machine, Plan, PlanChange, Standing
+from vprotect_bridge.models import Destination, Machine, Plan, PlanChange, Standing
 from vprotect_bridge.plan_wishes import WantedSchedule
 
 pytestmark = pytest.mark.django_db
@@ -393,6 +393,17 @@ def test_how_long_can_be_changed_and_what_was_not_touched_stays_to_the_milliseco
     assert admin.post(path, wanted).status_code == 302
     kept = {"full_count": 4, "full_ms": DAY_MS * 3 // 2, "incremental_count": 30, "incremental_ms": None}
     assert PlanChange.across_tenants.get().wanted["retention"] == {**kept, "keeps_last": True}
+
+
+def test_a_synthetic_destination_keeps_no_increments_of_its_own(admin: Client, retained: Plan):
+    page = BeautifulSoup(admin.get(NEW).content, "html.parser")
+    assert not page.select("[data-synthetic]") and page.select(".of-increments #id_incremental_count")
+    Destination.objects.filter(guid=STORE).update(type="SYNTHETICXFS")
+    page = BeautifulSoup(admin.get(NEW).content, "html.parser")
+    assert [option["value"] for option in page.select("#id_destination option[data-synthetic]")] == [STORE]
+    admin.post(NEW, form(**{**KEPT, "incremental_days": "30"}, confirmed="yes"))
+    kept = PlanChange.across_tenants.get().wanted["retention"]
+    assert (kept["full_count"], kept["incremental_count"], kept["incremental_ms"]) == (4, None, None)
 
 
 def test_days_are_put_as_milliseconds(admin: Client, retained: Plan):

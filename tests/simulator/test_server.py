@@ -167,6 +167,14 @@ def test_a_foreign_state_file_is_refused(tmp_path: Path):
         SimulatorServer(tmp_path, password="secret", state_file=tmp_path / "state.json")
 
 
+def test_what_one_generation_remembers_is_not_the_others(tmp_path: Path):
+    options = {"password": "secret", "landscape_name": "small", "state_file": tmp_path / "state.json"}
+    first = SimulatorServer(tmp_path, **options)
+    first.start(), first.stop()
+    with pytest.raises(ValueError, match="is what a classic server remembers"):
+        SimulatorServer(tmp_path, **options, dialect="current")
+
+
 def test_the_demo_landscape_looks_real(tmp_path: Path):
     server = SimulatorServer(tmp_path, password="secret")
     vms = server.state.vms.values()

@@ -93,16 +93,22 @@ def test_nothing_is_changed_by_it(at_simulator: Worker, simulator: SimulatorServ
     assert simulator.control.made_tasks() == []
 
 
-def test_the_wrong_dialect_is_a_problem(at_simulator: Worker, settings: Any, simulator: WatchedSimulator):
-    settings.VPROTECT_DIALECT = "current"
-    assert "set VPROTECT_DIALECT=classic" in " ".join(at_simulator.problems())
-    assert all("'project-uuid' was unexpected" in fault for fault in simulator.faults()), "it asks as it is set"
+FILTERS = {"classic": "tenantid", "current": "project-uuid"}
 
 
-def test_filters_that_are_ignored_are_named(at_simulator: Worker, simulator: SimulatorServer):
+@both_dialects
+def test_the_wrong_dialect_is_a_problem(dialect: str, at_simulator: Worker, settings: Any, simulator: WatchedSimulator):
+    [settings.VPROTECT_DIALECT] = {"classic", "current"} - {dialect}
+    assert f"set VPROTECT_DIALECT={dialect}" in " ".join(at_simulator.problems())
+    filters = ("'project-uuid' was unexpected", "'tenantid' was unexpected", "'tenantId' was unexpected")
+    assert all(any(name in fault for name in filters) for fault in simulator.faults()), "it asks as it is set"
+
+
+@both_dialects
+def test_filters_that_are_ignored_are_named(dialect: str, at_simulator: Worker, simulator: SimulatorServer):
     simulator.control.change_settings(ignore_filters=True)
     code, text = at_simulator.check()
-    assert code == 0 and "machines: the filter tenantid is ignored" in text
+    assert code == 0 and f"machines: the filter {FILTERS[dialect]} is ignored" in text
 
 
 def test_what_the_account_may_not_read_is_named(at_simulator: Worker, simulator: SimulatorServer):

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tenants.models import Claim, Tenant
-from tests.conftest import machine_of
+from tests.conftest import both_dialects, machine_of
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.errors import BadCredentials, Rejected, UpstreamError
 from vprotect_bridge.client.types import Backup as UpstreamBackup
@@ -42,6 +42,7 @@ def machine(guid: str) -> Machine:
 # ── Machines ─────────────────────────────────────────────────────────────────
 
 
+@both_dialects
 def test_every_machine_is_mirrored_also_those_that_are_gone(api: VProtect):
     result = sync_inventory(api)
     assert (result.seen, result.written) == (8, 8)
@@ -219,18 +220,24 @@ def test_destinations_are_mirrored(api: VProtect):
 # ── Owners ───────────────────────────────────────────────────────────────────
 
 
-def test_owners_come_from_claims(api: VProtect, sunflower: Tenant, pine: Tenant):
+# What a row of a machine in a project says, in each dialect (2).
+NAMED_BY = {"classic": "tenant_id", "current": "project"}
+
+
+@both_dialects
+def test_owners_come_from_claims(dialect: str, api: VProtect, sunflower: Tenant, pine: Tenant):
     claim(sunflower, AURORA)
     claim(sunflower, BARE, Claim.Kind.MACHINE)
     claim(pine, BOREALIS)
     sync_inventory(api)
     owners = {m.guid: (m.tenant, m.owned_by) for m in Machine.across_tenants.select_related("tenant")}
-    assert owners[WEB] == (sunflower, "tenant_id")
+    assert owners[WEB] == (sunflower, NAMED_BY[dialect])
     assert owners[BARE] == (sunflower, "claim")
     assert owners[APP] == (pine, "project")
     assert owners[LAB] == (None, "")
 
 
+@both_dialects
 def test_a_filtered_listing_tells_what_a_row_does_not(api: VProtect, simulator: SimulatorServer, sunflower: Tenant):
     claim(sunflower, AURORA)
     simulator.control.change_machine(WEB, {"tenantId": None, "project": None})
@@ -238,11 +245,15 @@ def test_a_filtered_listing_tells_what_a_row_does_not(api: VProtect, simulator: 
     assert (machine(WEB).tenant, machine(WEB).owned_by) == (sunflower, "listing")
 
 
-def test_a_filter_that_is_ignored_gives_nobody_anything(api: VProtect, simulator: SimulatorServer, sunflower: Tenant):
+@both_dialects
+def test_a_filter_that_is_ignored_gives_nobody_anything(
+    dialect: str, api: VProtect, simulator: SimulatorServer, sunflower: Tenant
+):
     claim(sunflower, AURORA)
     simulator.control.change_settings(ignore_filters=True)
     sync_inventory(api)
-    assert set(Machine.across_tenants.filter(tenant=sunflower).values_list("owned_by", flat=True)) == {"tenant_id"}
+    owned_by = Machine.across_tenants.filter(tenant=sunflower).values_list("owned_by", flat=True)
+    assert set(owned_by) == {NAMED_BY[dialect]}
     assert machine(BARE).tenant is None
 
 
@@ -254,6 +265,7 @@ def test_a_claim_taken_back_takes_the_machine_back(api: VProtect, sunflower: Ten
     assert machine(WEB).tenant is None
 
 
+@both_dialects
 def test_a_machine_that_changes_its_project_is_noted_for_the_operator(
     api: VProtect, simulator: SimulatorServer, sunflower: Tenant, pine: Tenant
 ):
@@ -261,7 +273,8 @@ def test_a_machine_that_changes_its_project_is_noted_for_the_operator(
     claim(pine, BOREALIS)
     sync_inventory(api)
     assert not OwnerChange.objects.exists(), "to be given an owner is no change of one"
-    simulator.control.change_machine(WEB, {"tenantId": BOREALIS})
+    borealis = {"guid": guid_of("project/borealis-clinic"), "name": "borealis-clinic"}
+    simulator.control.change_machine(WEB, {"tenantId": BOREALIS, "project": borealis})
     sync_inventory(api)
     sync_inventory(api)
     change = OwnerChange.objects.get()
@@ -281,6 +294,7 @@ def test_owners_stay_while_they_cannot_be_asked(api: VProtect, simulator: Simula
 # ── Histories ────────────────────────────────────────────────────────────────
 
 
+@both_dialects
 def test_a_history_is_read_when_somebody_asks(api: VProtect, simulator: SimulatorServer, sunflower: Tenant):
     claim(sunflower, AURORA)
     sync_inventory(api)

@@ -252,6 +252,11 @@ class Destination(models.Model):
     class Meta:
         ordering = ["name"]
 
+    @property
+    def is_synthetic(self) -> bool:
+        """It makes full backups out of incremental ones by itself (API reference, 12.2)."""
+        return self.type in {"SYNTHETICXFS", "SYNTHETICDDBOOST"}
+
     def __str__(self) -> str:
         return self.name
 
