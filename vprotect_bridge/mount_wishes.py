@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenants.audit import record_of
-from tenants.correlation import correlation_id
 from tenants.models import Membership, Tenant
 from tenants.people import lock
-from vprotect_bridge.doorbell import ring_mounts, ring_submit
-from vprotect_bridge.models import Backup, Machine, Mount, Operation, OperationEvent
+from vprotect_bridge.doorbell import ring_mounts
+from vprotect_bridge.models import Backup, Machine, Mount, Operation
 from vprotect_bridge.mounting import may_open
-from vprotect_bridge.restore_wishes import STARTS_WITHIN, restore_points
-from vprotect_bridge.services import WishRefused, audit, check_click, operation_there
+from vprotect_bridge.restore_wishes import keep_of_backup, restore_points
+from vprotect_bridge.services import WishRefused, audit, keep_once, operation_there
 
 HOURS = (1, 4, 8, 24)
 # Where mounts lie on a node; the rest of the path is ours alone and tells nothing of whose it is.
@@ -64,20 +62,11 @@ def request_mount(
     if there := operation_there(membership, machine, client_key, Operation.Kind.MOUNT):
         return there, False
     backup = _checked(membership, machine, wish)
-    try:
-        with transaction.atomic():
-            # Two clicks at the same moment take turns, so that the second one is counted.
-            lock(membership.tenant)
-            _check_cap(membership.tenant)
-            operation = _keep(membership, machine, backup, wish, client_key, address)
-    except IntegrityError:
-        there = operation_there(membership, machine, client_key, Operation.Kind.MOUNT)
-        if there is None:
-            check_click(membership, client_key)
-            raise WishRefused(_("A backup of this machine is being opened already. Wait a moment.")) from None
-        return there, False
-    transaction.on_commit(ring_submit, robust=True)
-    return operation, True
+    return keep_once(
+        *(membership, machine, client_key, Operation.Kind.MOUNT),
+        keep=lambda: _keep(membership, machine, backup, wish, client_key, address),
+        otherwise=_("A backup of this machine is being opened already. Wait a moment."),
+    )
 
 
 def _checked(membership: Membership, machine: Machine, wish: MountWish) -> Backup:
@@ -109,32 +98,12 @@ def _keep(
     client_key: UUID,
     address: str | None,
 ) -> Operation:
-    request = {
-        "backup_guid": backup.guid,
-        "backup_at": backup.sort_at.isoformat(),
-        "hours": wish.hours,
-        "mount_path": f"{BELOW}/{secrets.token_hex(16)}",
-    }
-    now = timezone.now()
-    operation = Operation.objects.create(
-        tenant=membership.tenant,
-        kind=Operation.Kind.MOUNT,
-        machine=machine,
-        subject_guid=machine.guid,
-        created_by=membership.user,
-        client_key=client_key,
-        correlation_id=correlation_id.get(),
-        request=request,
-        backup_guid=backup.guid,
-        # As a restore it has no window that could mark it; these only keep the pair unique.
-        marker_ws_ms=int(now.timestamp() * 1000),
-        marker_we_ms=int((now + STARTS_WITHIN + timedelta(milliseconds=1)).timestamp() * 1000),
-        deadline_at=now + STARTS_WITHIN,
-    )
-    OperationEvent.objects.create(
-        tenant=membership.tenant, operation=operation, moved_to=operation.submission, detail="asked for"
-    )
-    kept = {name: value for name, value in request.items() if name != "mount_path"}
+    # Two clicks at the same moment take turns, so that the second one is counted.
+    lock(membership.tenant)
+    _check_cap(membership.tenant)
+    request = {"hours": wish.hours, "mount_path": f"{BELOW}/{secrets.token_hex(16)}"}
+    operation = keep_of_backup(membership, machine, Operation.Kind.MOUNT, backup, request, client_key)
+    kept = {name: value for name, value in operation.request.items() if name != "mount_path"}
     audit(membership, "mount_requested", operation, address, kept)
     return operation
 

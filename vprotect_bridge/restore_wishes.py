@@ -8,17 +8,15 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenants.correlation import correlation_id
 from tenants.models import Grant, Membership, Role
-from vprotect_bridge.doorbell import ring_submit
-from vprotect_bridge.models import Backup, Cluster, Hypervisor, Machine, Operation, OperationEvent, Storage
+from vprotect_bridge.models import Backup, Cluster, Hypervisor, Machine, Operation, Storage
 from vprotect_bridge.restoring import RESTORABLE
-from vprotect_bridge.services import WishRefused, audit, check_click, operation_there
+from vprotect_bridge.services import WishRefused, audit, first_event, keep_once, operation_there
 
 # One asked for during an outage must not start at night.
 STARTS_WITHIN = timedelta(hours=1)
@@ -179,43 +177,44 @@ def request_restore(
     if there:
         return there, False
     place = check_restore(membership, machine, wish)
-    try:
-        with transaction.atomic():
-            operation = _keep(membership, machine, place, client_key, address)
-    except IntegrityError:
-        there = operation_there(membership, machine, client_key, Operation.Kind.RESTORE)
-        if there is None:
-            check_click(membership, client_key)
-            raise WishRefused(_("This machine is being restored already. Wait until it has finished.")) from None
-        return there, False
-    transaction.on_commit(ring_submit, robust=True)
-    return operation, True
+    return keep_once(
+        *(membership, machine, client_key, Operation.Kind.RESTORE),
+        keep=lambda: _keep(membership, machine, place, client_key, address),
+        otherwise=_("This machine is being restored already. Wait until it has finished."),
+    )
 
 
 def _keep(
     membership: Membership, machine: Machine, place: RestorePlace, client_key: UUID, address: str | None
 ) -> Operation:
     request = _frozen(machine, place)
+    operation = keep_of_backup(membership, machine, Operation.Kind.RESTORE, place.backup, request, client_key)
+    audit(membership, "restore_requested", operation, address, operation.request)
+    return operation
+
+
+def keep_of_backup(
+    membership: Membership, machine: Machine, kind: str, backup: Backup, request: dict[str, Any], client_key: UUID
+) -> Operation:
+    """The wish to read a backup, to restore or to open it, as a row with its first event."""
     now = timezone.now()
+    # It has no window that could mark it; these only keep the pair unique, also beside the other kind.
+    until = now + STARTS_WITHIN + timedelta(milliseconds=1 if kind == Operation.Kind.MOUNT else 0)
     operation = Operation.objects.create(
         tenant=membership.tenant,
-        kind=Operation.Kind.RESTORE,
+        kind=kind,
         machine=machine,
         subject_guid=machine.guid,
         created_by=membership.user,
         client_key=client_key,
         correlation_id=correlation_id.get(),
-        request=request,
-        backup_guid=place.backup.guid,
-        # A restore has no window that could mark it; these only keep the pair unique.
+        request={"backup_guid": backup.guid, "backup_at": backup.sort_at.isoformat(), **request},
+        backup_guid=backup.guid,
         marker_ws_ms=int(now.timestamp() * 1000),
-        marker_we_ms=int((now + STARTS_WITHIN).timestamp() * 1000),
+        marker_we_ms=int(until.timestamp() * 1000),
         deadline_at=now + STARTS_WITHIN,
     )
-    OperationEvent.objects.create(
-        tenant=membership.tenant, operation=operation, moved_to=operation.submission, detail="asked for"
-    )
-    audit(membership, "restore_requested", operation, address, request)
+    first_event(operation).save(force_insert=True)
     return operation
 
 
@@ -231,8 +230,6 @@ def _frozen(machine: Machine, place: RestorePlace) -> dict[str, Any]:
         grants.append([Grant.Kind.DATA_CENTER.value, place.data_center])
     needs_project = PLATFORMS[machine.platform].needs_project
     return {
-        "backup_guid": place.backup.guid,
-        "backup_at": place.backup.sort_at.isoformat(),
         "hypervisor_guid": place.hypervisor.guid,
         "is_manager": place.hypervisor.is_manager,
         "cluster_uuid": place.cluster.uuid if place.cluster else "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -65,16 +65,35 @@ def request_backup(
     if there := operation_there(membership, machine, client_key):
         return there, False
     _check(membership, machine, wish, start)
+    return keep_once(
+        *(membership, machine, client_key, Operation.Kind.BACKUP),
+        keep=lambda: _keep(membership, machine, wish, start, client_key, address),
+        otherwise=_("This machine is being backed up already. Wait until it has finished."),
+    )
+
+
+def keep_once(
+    membership: Membership,
+    machine: Machine,
+    client_key: UUID,
+    kind: str,
+    *,
+    keep: Callable[[], Operation],
+    otherwise: str | Promise,
+) -> tuple[Operation, bool]:
+    """Keeps a wish and rings for a worker, or returns the operation that was faster; and whether this call made it.
+
+    Raises `WishRefused` with `otherwise` for one of another tenant, who owned the machine until lately.
+    """
     try:
         with transaction.atomic():
-            operation = _keep(membership, machine, wish, start, client_key, address)
+            operation = keep()
     except IntegrityError:
         # A second click was faster; the database allows one of them.
-        there = operation_there(membership, machine, client_key)
+        there = operation_there(membership, machine, client_key, kind)
         if there is None:
-            check_click(membership, client_key)
-            # Of another tenant, who owned the machine until lately.
-            raise WishRefused(_("This machine is being backed up already. Wait until it has finished.")) from None
+            _check_click(membership, client_key)
+            raise WishRefused(otherwise) from None
         return there, False
     transaction.on_commit(ring_submit, robust=True)
     return operation, True
@@ -87,7 +106,7 @@ def operation_there(
     return same_click or open_operation(machine, kind)
 
 
-def check_click(membership: Membership, client_key: UUID) -> None:
+def _check_click(membership: Membership, client_key: UUID) -> None:
     """Raises `WishRefused` when the click was one for another machine: a form's address was changed by hand."""
     if Operation.objects.filter(tenant=membership.tenant, client_key=client_key).exists():
         raise WishRefused(_("This form was sent before for another machine. Open it again."))
