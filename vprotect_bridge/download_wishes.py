@@ -175,7 +175,7 @@ def readable_size(size: int) -> str:
         return ngettext("%(n)d byte", "%(n)d bytes", size) % {"n": size}
     while value >= 1024 and units:
         value, unit = value / 1024, units.pop(0)
-    return f"{number_format(value, 1)} {unit}"
+    return f"{number_format(round(value, 1), 1)} {unit}"
 
 
 def _item(entry: FileEntry) -> dict[str, Any]:
