@@ -35,3 +35,11 @@ def test_every_setting_and_control_call_is_told_of():
 def test_no_call_is_answered_in_two_ways():
     calls = [(route.method, route.path, route.dialect) for route in ROUTES]
     assert len(set(calls)) == len(calls)
+
+
+def test_every_duty_is_seen_by_a_test():
+    duties = re.findall(r"^\| (\d+) \| .* \| (.*) \|$", CALLS, re.MULTILINE)
+    assert [int(number) for number, _tests in duties] == list(range(1, 32))
+    written = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    named = {name for _number, tests in duties for name in re.findall(r"`(\w+)`", tests)}
+    assert [name for name in named if f"def {name}(" not in written] == []
