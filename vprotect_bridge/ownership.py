@@ -10,12 +10,12 @@ import logging
 import secrets
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from tenants.models import Claim
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.errors import BadAnswer, Rejected, UpstreamError
-from vprotect_bridge.client.types import VirtualMachine
+from vprotect_bridge.client.types import Reference
 from vprotect_bridge.models import Machine
 
 logger = logging.getLogger(__name__)
@@ -54,11 +54,32 @@ def read_claims() -> Claims:
     )
 
 
+def settled_owner(claims: Claims, guid: str, tenant_value: object) -> Owner | None:
+    """The owner of a row that says by itself whose it is; None = projects and listings have to be asked."""
+    if guid in claims.machines:
+        return Owner(claims.machines[guid], OwnedBy.CLAIM.value, guid)
+    if not tenant_value or not isinstance(tenant_value, str):
+        return None
+    tenant_id = claims.values.get(tenant_value)
+    return NOBODY if tenant_id is None else Owner(tenant_id, OwnedBy.TENANT_ID.value, tenant_value)
+
+
 # ── The rule ─────────────────────────────────────────────────────────────────
 
 
+class Row(Protocol):
+    """What of a machine's row says whose it is."""
+
+    @property
+    def guid(self) -> str: ...
+    @property
+    def tenant_id(self) -> str: ...
+    @property
+    def project(self) -> Reference | None: ...
+
+
 def resolve(
-    rows: Iterable[VirtualMachine],
+    rows: Iterable[Row],
     claims: Claims,
     projects: Mapping[str, str],
     listings: Mapping[str, Collection[str]],
@@ -72,9 +93,7 @@ def resolve(
     return {row.guid: _owner(row, claims, projects, values_by_listing) for row in rows}
 
 
-def _owner(
-    row: VirtualMachine, claims: Claims, projects: Mapping[str, str], values_by_listing: Mapping[str, str]
-) -> Owner:
+def _owner(row: Row, claims: Claims, projects: Mapping[str, str], values_by_listing: Mapping[str, str]) -> Owner:
     if row.guid in claims.machines:
         return Owner(claims.machines[row.guid], OwnedBy.CLAIM, row.guid)
     steps = (
@@ -86,7 +105,7 @@ def _owner(
     return Owner(claims.values[value], owned_by, value) if value in claims.values else NOBODY
 
 
-def _project_uuid(row: VirtualMachine, projects: Mapping[str, str]) -> str:
+def _project_uuid(row: Row, projects: Mapping[str, str]) -> str:
     return projects.get(row.project.guid, "") if row.project else ""
 
 
@@ -99,7 +118,7 @@ def believable(listings: Mapping[str, Collection[str]], control: Collection[str]
 # ── Asking for what the rule needs ───────────────────────────────────────────
 
 
-def find_owners(api: VProtect, rows: Collection[VirtualMachine], known: Mapping[str, Owner]) -> dict[str, Owner]:
+def find_owners(api: VProtect, rows: Collection[Row], known: Mapping[str, Owner]) -> dict[str, Owner]:
     """The owner of each row, by GUID; vProtect is asked only for what the rows leave open.
 
     While it cannot say, such a row stays its owner's (`known`, by GUID) and a new one is nobody's.
@@ -119,7 +138,7 @@ def find_owners(api: VProtect, rows: Collection[VirtualMachine], known: Mapping[
 
 
 def _ask(
-    api: VProtect, open_rows: Collection[VirtualMachine], claims: Claims
+    api: VProtect, open_rows: Collection[Row], claims: Claims
 ) -> tuple[Mapping[str, str], Mapping[str, Collection[str]]]:
     projects = fetch_projects(api) if any(row.project for row in open_rows) else {}
     is_open = any(not _project_uuid(row, projects) for row in open_rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
@@ -26,7 +27,19 @@ class History:
     last_success_at: datetime | None = None
 
 
-def conclude(machine: Machine, history: History, standing: str = "") -> Protection:
+class Told(Protocol):
+    """What of a machine's row says how well it is protected."""
+
+    policy_guid: str
+    backup_up_to_date: bool | None
+    last_size: int | None
+    backups_at: datetime | None
+
+    @property
+    def exists(self) -> bool: ...
+
+
+def conclude(machine: Told, history: History, standing: str = "") -> Protection:
     """The first that holds, worst first. Protected is only what vProtect itself calls up to date.
 
     `standing` is that of the machine's policy, empty while it is not known: a policy without a rule protects nothing.

@@ -22,10 +22,11 @@ from vprotect_bridge import elsewhere
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.errors import Ambiguous, NotFound, Rejected
 from vprotect_bridge.client.types import Backup as UpstreamBackup
-from vprotect_bridge.client.types import Listing, VirtualMachine
+from vprotect_bridge.client.types import Listing
 from vprotect_bridge.infrastructure import sync_destinations, sync_restore_targets
-from vprotect_bridge.models import Backup, Machine, OwnerChange, UpstreamStatus
-from vprotect_bridge.ownership import Owner, find_owners, owner_of, owners_of_projects
+from vprotect_bridge.inventory import Inventory, read_inventory, read_known
+from vprotect_bridge.models import Backup, Machine, UpstreamStatus
+from vprotect_bridge.ownership import owners_of_projects
 from vprotect_bridge.protection import update_protection
 
 logger = logging.getLogger(__name__)
@@ -37,23 +38,6 @@ SWEPT_AT_ONCE = 2
 SWEPT_AFTER = timedelta(hours=1)
 MOST_FAILURES = 3
 AFTER_FAILURE = timedelta(minutes=2)
-
-# What the inventory does not know (details, histories, what is concluded) is not its to write.
-NOT_OF_THE_INVENTORY = {
-    *(
-        "id",
-        "guid",
-        "first_seen_at",
-        "details",
-        "details_at",
-        "backups_at",
-        "protection",
-        "last_success_at",
-        "newest_point_at",
-        "restorable_until",
-    ),
-}
-WRITTEN_BY_INVENTORY = [f.name for f in Machine._meta.concrete_fields if f.name not in NOT_OF_THE_INVENTORY]
 
 WRITTEN_OF_A_BACKUP = [f.name for f in Backup._meta.concrete_fields if f.name not in {"id", "guid"}]
 
@@ -71,98 +55,25 @@ class InventoryResult:
 
 def sync_inventory(api: VProtect) -> InventoryResult:
     """Mirrors machines and destinations; returns what it wrote. Raises `UpstreamError` when they cannot be listed."""
-    listing = api.list_virtual_machines()
-    known = {machine.guid: machine for machine in Machine.across_tenants.defer("details")}
-    owners = find_owners(api, listing.items, {guid: owner_of(machine) for guid, machine in known.items()})
-    result = InventoryResult(seen=len(listing.items))
-    _write_machines(listing.items, known, owners, result)
-    _mark_vanished(api, listing, known, result)
-    if listing.complete and not result.refused:
+    walk = api.walk_virtual_machines()
+    inventory = read_inventory(api, walk, read_known())
+    result = InventoryResult(seen=len(inventory.seen), written=inventory.written)
+    _mark_vanished(api, inventory, result, is_whole=walk.complete and not inventory.dropped)
+    if walk.complete and not result.refused:
         UpstreamStatus.objects.filter(pk=1).update(inventory_at=timezone.now())
     sync_destinations(api)
     sync_restore_targets(api)
     return result
 
 
-def _write_machines(
-    rows: tuple[VirtualMachine, ...], known: dict[str, Machine], owners: Mapping[str, Owner], result: InventoryResult
-) -> None:
-    now = timezone.now()
-    new, changed, leaving = [], [], []
-    for row in {row.guid: row for row in rows}.values():
-        machine, owner = known.get(row.guid), owners[row.guid]
-        facts = _facts_of_machine(row)
-        digest = _digest(facts)
-        if machine is None:
-            machine = Machine(guid=row.guid, first_seen_at=now)
-            new.append(machine)
-        elif (machine.row_digest, machine.vanished_at, owner_of(machine)) != (digest, None, owner):
-            # A new machine's details wait until a page is opened.
-            machine.details_wanted_at = now
-            changed.append(machine)
-            if left := _left(machine, owner, facts):
-                leaving.append(left)
-        else:
-            continue
-        for name, value in facts.items():
-            setattr(machine, name, value)
-        machine.row_digest, machine.changed_at, machine.vanished_at = digest, now, None
-        machine.tenant_id, machine.owned_by, machine.owner_value = owner
-        # Also for a new owner: what is nobody's of the history becomes theirs.
-        machine.backups_wanted_at = now
-    Machine.across_tenants.bulk_create(new, batch_size=BATCH)
-    Machine.across_tenants.bulk_update(changed, WRITTEN_BY_INVENTORY, batch_size=BATCH)
-    OwnerChange.objects.bulk_create(leaving, batch_size=BATCH)
-    update_protection([machine.pk for machine in (*new, *changed)])
-    result.written += len(new) + len(changed)
-
-
-def _left(machine: Machine, owner: Owner, facts: Mapping[str, Any]) -> OwnerChange | None:
-    """What an operator should look at; `machine` still is as it was."""
-    changed_owner = machine.tenant_id is not None and machine.tenant_id != owner.tenant_id
-    changed_project = bool(machine.project_guid) and machine.project_guid != facts["project_guid"]
-    if not changed_owner and not changed_project:
-        return None
-    projects = {"was_project": machine.project_name, "now_project": facts["project_name"]}
-    return OwnerChange(machine=machine, was_id=machine.tenant_id, now_id=owner.tenant_id, **projects)
-
-
-def _facts_of_machine(row: VirtualMachine) -> dict[str, Any]:
-    """What is mirrored of a row. Not all of it: a running task's progress alone changes no machine."""
-    return {
-        "name": row.name or row.guid,
-        "uuid": row.uuid,
-        "present": row.present,
-        "platform": row.hvm_type or row.hv_type,
-        "is_standalone_hypervisor": bool(row.hv_type) and not row.hvm_type,
-        "hypervisor_guid": row.hypervisor.guid if row.hypervisor else "",
-        "hypervisor_name": row.hypervisor.name if row.hypervisor else "",
-        "hv_manager_guid": row.hv_manager.guid if row.hv_manager else "",
-        "cluster_name": row.cluster.name if row.cluster else "",
-        "project_guid": row.project.guid if row.project else "",
-        "project_name": row.project.name if row.project else "",
-        "tenant_value": row.tenant_id,
-        "policy_guid": row.policy.guid if row.policy else "",
-        "policy_name": row.policy.name if row.policy else "",
-        "backup_up_to_date": row.backup_up_to_date,
-        "last_backup_at": row.last_backup,
-        "last_size": row.last_successful_backup_size,
-        "last_full_size": row.last_successful_full_backup_size,
-        "warnings_present": row.warnings_present,
-        "tags": list(row.tags),
-    }
-
-
-def _mark_vanished(
-    api: VProtect, listing: Listing[VirtualMachine], known: dict[str, Machine], result: InventoryResult
-) -> None:
+def _mark_vanished(api: VProtect, inventory: Inventory, result: InventoryResult, *, is_whole: bool) -> None:
     """Only a complete listing shows that something is gone; one that lost a fifth at once waits for an operator."""
-    if not listing.complete or listing.dropped:
-        logger.warning("the inventory is not whole (%d rows dropped): nothing vanishes by it", listing.dropped)
+    if not is_whole:
+        logger.warning("the inventory is not whole (%d rows dropped): nothing vanishes by it", inventory.dropped)
         return
-    living = {guid for guid, machine in known.items() if machine.vanished_at is None}
-    missing = living - {row.guid for row in listing.items}
-    is_far_too_short = len(missing) > max(FEW, MOST_MISSING * len(living)) or (missing and not listing.items)
+    living = {guid for guid, machine in inventory.known.items() if not machine.is_vanished}
+    missing = living - inventory.seen
+    is_far_too_short = len(missing) > max(FEW, MOST_MISSING * len(living)) or (missing and not inventory.seen)
     status = UpstreamStatus.objects.filter(pk=1)
     if is_far_too_short and not status.filter(inventory_accepted_count__gte=len(missing)).exists():
         logger.error("the inventory lacks %d of %d machines: not believed", len(missing), len(living))
@@ -176,8 +87,8 @@ def _mark_vanished(
     status.filter(inventory_refused_at__isnull=False).update(
         inventory_refused_at=None, inventory_refused_count=None, inventory_accepted_count=None
     )
-    vanished = [known[guid].pk for guid in missing - _seen_at_second_look(api, missing)]
-    now = timezone.now()
+    now, gone = timezone.now(), Machine.across_tenants.filter(guid__in=missing - _seen_at_second_look(api, missing))
+    vanished = list(gone.values_list("pk", flat=True))
     Machine.across_tenants.filter(pk__in=vanished).update(vanished_at=now, changed_at=now)
     update_protection(vanished)
     result.vanished = len(vanished)

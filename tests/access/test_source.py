@@ -22,6 +22,7 @@ STATEMENTS = {
     *("tenants/wall.py", "tenants/checks.py", "tenants/database_roles.py", "vprotect_bridge/connection.py"),
     *(
         "vprotect_bridge/facts.py",
+        "vprotect_bridge/machine_rows.py",
         "vprotect_bridge/operation_session.py",
         "vprotect_bridge/places.py",
         "vprotect_bridge/protection.py",

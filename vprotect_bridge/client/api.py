@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -196,26 +196,48 @@ class VProtect:
         return _one(self.transport.get(f"{path}/{checked(guid)}", params).data, parse)
 
     def pages(self, path: str, filters: dict[str, str], parse: Callable[[Any], T]) -> Listing[T]:
-        """Walks the pages until the total is reached or a page brings nothing new.
+        walk = Walk(self.transport, path, filters)
+        rows = [row for page in walk for row in page]
+        return _listing(rows, parse, complete=walk.complete)
 
-        So a server that ignores paging, or has a page size of its own, is read to its end as well. An empty 200
-        without `[]` proves nothing: the listing is then not complete (API reference, 3.7).
-        """
-        rows: list[Any] = []
+    def walk_virtual_machines(self) -> Walk:
+        """The inventory page by page, as it comes: of fifty thousand rows nobody wants to hold all at once."""
+        return Walk(self.transport, "/virtual-machines", {})
+
+
+@dataclass
+class Walk:
+    """Walks the pages of a list until the total is reached or a page brings nothing new.
+
+    So a server that ignores paging, or has a page size of its own, is read to its end as well. An empty 200 without
+    `[]` proves nothing: the walk is then not `complete` (API reference, 3.7). Raises `UpstreamError` on its way.
+    """
+
+    transport: Transport
+    path: str
+    filters: dict[str, str]
+    complete: bool = False
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        """Each page's rows that no page had before it."""
         seen: set[str] = set()
+        count, is_all = 0, False
         for page in range(MOST_PAGES):
-            answer = self.transport.get(path, {**filters, "page": page, "size": PAGE_SIZE})
+            answer = self.transport.get(self.path, {**self.filters, "page": page, "size": PAGE_SIZE})
             if answer.data is None and page == 0:
-                return Listing((), complete=answer.status == 204)
+                self.complete = answer.status == 204
+                return
             if not isinstance(answer.data, list | None):
                 raise BadAnswer("a list was expected", status=answer.status)
             new = [row for row in answer.data or [] if _key(row) not in seen]
             seen.update(map(_key, new))
-            rows += new
-            is_all = answer.total is not None and len(rows) >= answer.total
+            count += len(new)
+            is_all = answer.total is not None and count >= answer.total
             if is_all or not new:
-                return _listing(rows, parse, complete=is_all or answer.total is None)
-        return _listing(rows, parse, complete=False)
+                self.complete = is_all or answer.total is None
+                yield new
+                return
+            yield new
 
 
 def _listing(rows: Any, read: Callable[[Any], T], *, complete: bool) -> Listing[T]:

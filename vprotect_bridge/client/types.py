@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import marshal
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any, Generic, Self, TypeVar
 
 from vprotect_bridge.client import read
@@ -53,6 +55,26 @@ class Reference:
         if isinstance(value, dict) and isinstance(value.get("guid"), str) and GUID.fullmatch(value["guid"]):
             return cls(value["guid"], read.text(value.get("name")), read.enum(value.get("type")))
         return None
+
+
+# Of a row of the inventory everything that `VirtualMachine` reads; the rest, like a running task's progress, changes
+# no machine.
+_MEMBERS = (
+    *("name", "uuid", "present", "hvType", "hvmType", "hypervisor", "hvManager", "hvCluster", "project", "tenantId"),
+    *("vmBackupPolicy", "backupUpToDate", "lastBackup", "lastSuccessfulBackupSize", "lastSuccessfulFullBackupSize"),
+    *("warningsPresent", "tags"),
+)
+# Another one makes every row be read anew once: for when the same row is to be read otherwise.
+_READING = 1
+
+
+def fingerprint(row: dict[str, Any]) -> str:
+    """The same for the same row: what is unchanged need not even be read.
+
+    By marshal, whose version 2 writes a value in one way only, at a fifth of what JSON takes.
+    """
+    told = marshal.dumps([_READING, *map(row.get, _MEMBERS)], 2)
+    return blake2b(told, digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)

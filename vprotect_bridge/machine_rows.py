@@ -1,0 +1,54 @@
+"""Many machines written in one statement each, out of one JSON: the ORM takes five times as long for a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import connection
+
+from vprotect_bridge.models import Machine
+
+BATCH = 500
+
+_FIELDS = [field for field in Machine._meta.concrete_fields if not field.primary_key]
+_COLUMNS = [str(field.column) for field in _FIELDS]
+DEFAULTS = {str(field.column): field.get_default() for field in _FIELDS}
+
+# What the inventory does not know (details, histories, what is concluded of them) is not its to write.
+_NOT_OF_THE_INVENTORY = {
+    *("guid", "first_seen_at", "details", "details_at", "backups_at"),
+    *("protection", "last_success_at", "newest_point_at", "restorable_until"),
+}
+_UPDATED = [name for name in _COLUMNS if name not in _NOT_OF_THE_INVENTORY]
+
+_TABLE = str(Machine._meta.db_table)
+_GIVEN = f"json_populate_recordset(NULL::{_TABLE}, %s::json) given"
+_INSERT = f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)}) SELECT {', '.join(_COLUMNS)} FROM {_GIVEN}"  # noqa: S608
+_UPDATE = (
+    f"UPDATE {_TABLE} machine SET {', '.join(f'{name} = given.{name}' for name in _UPDATED)}"  # noqa: S608
+    f" FROM {_GIVEN} WHERE machine.guid = given.guid"
+)
+_NOTE_SEEN = f"UPDATE {_TABLE} machine SET row_digest = given.row_digest FROM {_GIVEN} WHERE machine.guid = given.guid"  # noqa: S608
+
+
+def insert(rows: Sequence[Mapping[str, Any]]) -> None:
+    """`rows`: values by column; a column that is not named gets its default."""
+    _write(_INSERT, [{**DEFAULTS, **row} for row in rows])
+
+
+def update(machines: Sequence[Machine]) -> None:
+    """What the inventory knows of them, and nothing else."""
+    _write(_UPDATE, [{"guid": m.guid, **{name: getattr(m, name) for name in _UPDATED}} for m in machines])
+
+
+def note_fingerprints(fingerprints: Mapping[str, str]) -> None:
+    """By GUID, of rows that came otherwise and say the same."""
+    _write(_NOTE_SEEN, [{"guid": guid, "row_digest": digest} for guid, digest in fingerprints.items()])
+
+
+def _write(statement: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    with connection.cursor() as cursor:
+        for start in range(0, len(rows), BATCH):
+            cursor.execute(statement, [json.dumps(rows[start : start + BATCH], default=str)])
