@@ -161,10 +161,11 @@ class _NewMachine:
 
 def _new_row(guid: str, facts: Facts, owner: Owner, standings: Mapping[str, str], digest: str, now: datetime) -> Facts:
     """Its details wait until a page is opened."""
+    at = now.isoformat()
     told = _NewMachine(facts["present"], facts["policy_guid"], facts["backup_up_to_date"], facts["last_size"])
     return {
         **facts,
-        **{"guid": guid, "row_digest": digest, "first_seen_at": now, "changed_at": now, "backups_wanted_at": now},
+        **{"guid": guid, "row_digest": digest, "first_seen_at": at, "changed_at": at, "backups_wanted_at": at},
         **{"tenant_id": owner.tenant_id, "owned_by": owner.owned_by, "owner_value": owner.value},
         "protection": conclude(told, History(), standings.get(told.policy_guid, "")),
     }

@@ -12,9 +12,13 @@ from vprotect_bridge.models import Machine
 
 BATCH = 500
 
-_FIELDS = [field for field in Machine._meta.concrete_fields if not field.primary_key]
-_COLUMNS = [str(field.column) for field in _FIELDS]
-DEFAULTS = {str(field.column): field.get_default() for field in _FIELDS}
+_COLUMNS = [str(field.column) for field in Machine._meta.concrete_fields if not field.primary_key]
+# Of a machine that is seen for the first time nobody knows these yet.
+_EMPTY_AT_FIRST = {
+    *("details", "details_at", "details_wanted_at", "backups_at", "vanished_at"),
+    *("last_success_at", "newest_point_at", "restorable_until"),
+}
+_INSERTED = [name for name in _COLUMNS if name not in _EMPTY_AT_FIRST]
 
 # What the inventory does not know (details, histories, what is concluded of them) is not its to write.
 _NOT_OF_THE_INVENTORY = {
@@ -25,7 +29,10 @@ _UPDATED = [name for name in _COLUMNS if name not in _NOT_OF_THE_INVENTORY]
 
 _TABLE = str(Machine._meta.db_table)
 _GIVEN = f"json_populate_recordset(NULL::{_TABLE}, %s::json) given"
-_INSERT = f"INSERT INTO {_TABLE} ({', '.join(_COLUMNS)}) SELECT {', '.join(_COLUMNS)} FROM {_GIVEN}"  # noqa: S608
+_INSERT = (
+    f"INSERT INTO {_TABLE} (details, {', '.join(_INSERTED)})"  # noqa: S608
+    f" SELECT '{{}}', {', '.join(f'given.{name}' for name in _INSERTED)} FROM {_GIVEN}"
+)
 _UPDATE = (
     f"UPDATE {_TABLE} machine SET {', '.join(f'{name} = given.{name}' for name in _UPDATED)}"  # noqa: S608
     f" FROM {_GIVEN} WHERE machine.guid = given.guid"
@@ -34,8 +41,8 @@ _NOTE_SEEN = f"UPDATE {_TABLE} machine SET row_digest = given.row_digest FROM {_
 
 
 def insert(rows: Sequence[Mapping[str, Any]]) -> None:
-    """`rows`: values by column; a column that is not named gets its default."""
-    _write(_INSERT, [{**DEFAULTS, **row} for row in rows])
+    """`rows`: values by column, of all but those that are empty at first."""
+    _write(_INSERT, rows)
 
 
 def update(machines: Sequence[Machine]) -> None:

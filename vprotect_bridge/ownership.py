@@ -134,7 +134,7 @@ def find_owners(api: VProtect, rows: Collection[Row], known: Mapping[str, Owner]
         kept = {guid: _kept(known.get(guid, NOBODY), claims) for guid in unclaimed}
         return resolve(rows, claims, {}, {}) | kept
     # Claims are read again: an operator may have changed them while vProtect was asked.
-    return resolve(rows, read_claims(), projects, listings)
+    return resolve(rows, read_claims() if open_rows else claims, projects, listings)
 
 
 def _ask(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import marshal
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Generic, Self, TypeVar
 
@@ -50,11 +51,17 @@ class Reference:
 
     @classmethod
     def read(cls, value: Any) -> Self | None:
-        if isinstance(value, str) and GUID.fullmatch(value):
-            return cls(value)
-        if isinstance(value, dict) and isinstance(value.get("guid"), str) and GUID.fullmatch(value["guid"]):
-            return cls(value["guid"], read.text(value.get("name")), read.enum(value.get("type")))
+        if isinstance(value, str):
+            return cls._of(value)
+        if isinstance(value, dict) and isinstance(value.get("guid"), str):
+            return cls._of(value["guid"], read.text(value.get("name")), read.enum(value.get("type")))
         return None
+
+    @classmethod
+    @lru_cache(maxsize=2048)
+    def _of(cls, guid: str, name: str = "", type: str = "") -> Self | None:
+        """Thousands of rows refer to the same few hypervisors, policies and destinations."""
+        return cls(guid, name, type) if GUID.fullmatch(guid) else None
 
 
 # Of a row of the inventory everything that `VirtualMachine` reads; the rest, like a running task's progress, changes

@@ -120,10 +120,11 @@ class Operation(models.Model):
     UNRESOLVED = (Submission.SENDING, Submission.UNCERTAIN)
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="operations")
+    # Their own indexes begin others below.
+    tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="operations", db_index=False)
     origin = models.CharField(max_length=10, choices=Origin, default=Origin.PORTAL)
     kind = models.CharField(max_length=10, choices=Kind)
-    machine = models.ForeignKey(Machine, models.PROTECT, related_name="operations")
+    machine = models.ForeignKey(Machine, models.PROTECT, related_name="operations", db_index=False)
     subject_guid = models.CharField(max_length=64)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
