@@ -152,7 +152,7 @@ def kinds_of(machines: QuerySet[Machine]) -> list[Kind]:
     rows = machines.annotate(exists_now=exists).values_list("protection", "platform", "policy_guid", "exists_now")
     return [
         Kind(status, platform, policy, HERE if exists_now else GONE, count)
-        for status, platform, policy, exists_now, count in rows.annotate(count=Count("pk")).order_by()
+        for status, platform, policy, exists_now, count in rows.annotate(count=Count("*")).order_by()
     ]
 
 

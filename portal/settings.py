@@ -261,6 +261,12 @@ if PROCESS == "worker":
     VPROTECT_PASSWORD_FILE = environment.source("VPROTECT_PASSWORD")
     VPROTECT_CA_FILE = environment.file("VPROTECT_CA_FILE")
 
+# ── History ──────────────────────────────────────────────────────────────────
+# Days for which operations are kept, and backups and machines after they vanished from vProtect; 0 = for ever.
+HISTORY_RETENTION_DAYS = int(environment.number("HISTORY_RETENTION_DAYS", 730))
+if 0 < HISTORY_RETENTION_DAYS < 30:
+    raise ImproperlyConfigured("HISTORY_RETENTION_DAYS must be 0, for ever, or at least 30: pages show a month.")
+
 # ── Single files ─────────────────────────────────────────────────────────────
 # Where files lie on their way from vProtect to a browser; web and the workers of downloads share it.
 SPOOL_FOLDER = Path(environment.text("SPOOL_FOLDER", BASE_DIR / "spool"))
@@ -306,6 +312,7 @@ CELERY_TASK_ROUTES = {
     "vprotect_bridge.tasks.sync_inventory": {"queue": "inventory"},
     "vprotect_bridge.tasks.sync_plans": {"queue": "inventory"},
     "vprotect_bridge.tasks.sync_backups": {"queue": "inventory"},
+    "vprotect_bridge.tasks.remove_old": {"queue": "inventory"},
 }
 
 
@@ -326,6 +333,7 @@ CELERY_BEAT_SCHEDULE = {
     "plans": _every("plans", VPROTECT_SECONDS["reconcile"]),
     "mounts": _every("mounts", VPROTECT_SECONDS["reconcile"]),
     "sweep-spool": _every("sweep_spool", VPROTECT_SECONDS["reconcile"]),
+    "remove-old": _every("remove_old", 3600),
     "sync-backups": _every("sync_backups", min(VPROTECT_SECONDS["inventory"], 5)),
 }
 

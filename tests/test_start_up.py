@@ -68,6 +68,7 @@ def settings_of(**changes: str) -> ModuleType:
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT is 'xml', but must be one of: line, json"),
         ({"METRICS_ADDRESS": "9464"}, "METRICS_ADDRESS is '9464', but must be host:port"),
         ({"VPROTECT_DIALECT": "modern"}, "VPROTECT_DIALECT is 'modern'"),
+        ({"HISTORY_RETENTION_DAYS": "29"}, "HISTORY_RETENTION_DAYS must be 0, for ever, or at least 30"),
         ({"VPROTECT_TIMEOUT": "soon"}, "VPROTECT_TIMEOUT is 'soon', but must be a number"),
         ({"VPROTECT_TIMEOUT": "nan"}, "VPROTECT_TIMEOUT is 'nan', but must be a number"),
         ({"VPROTECT_INVENTORY_SECONDS": "0"}, "VPROTECT_INVENTORY_SECONDS is 0, but must be at least 1"),

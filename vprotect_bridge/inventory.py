@@ -55,8 +55,8 @@ def read_known() -> dict[str, Known]:
         "guid", "row_digest", "vanished_at", "tenant_id", "owned_by", "owner_value"
     )
     known = {}
-    for guid, digest, vanished_at, *owned in rows.iterator(chunk_size=2000):
-        owner = Owner(*owned)
+    for guid, digest, vanished_at, tenant_id, owned_by, value in rows.iterator(chunk_size=2000):
+        owner = Owner(tenant_id, owned_by, value)
         known[guid] = Known(digest, vanished_at is not None, owners.setdefault(owner, owner))
     return known
 
@@ -148,7 +148,7 @@ def _says_the_same(machine: Machine, facts: Facts, owner: Owner) -> bool:
     return is_owners and machine.vanished_at is None and all(getattr(machine, n) == v for n, v in facts.items())
 
 
-@dataclass(frozen=True)
+@dataclass
 class _NewMachine:
     """As much of one as says how well it is protected: it has no history here yet."""
 

@@ -42,7 +42,7 @@ MOST_URGENT = 5
 def dashboard(request: TenantRequest, tenant: str) -> HttpResponse:
     zone = ZoneInfo(request.tenant.time_zone)
     machines = access.visible_machines(request.membership)
-    counts = dict(machines.values_list("protection").annotate(count=Count("pk")).order_by())
+    counts = dict(machines.values_list("protection").annotate(count=Count("*")).order_by())
     listed = access.listed_machines(request.membership).defer("details", "tags")
     worst_first = listed.order_by(SEVERITY, Lower("name"), "guid")
     context = {

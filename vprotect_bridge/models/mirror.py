@@ -109,8 +109,11 @@ class Machine(models.Model):
         indexes = [
             # The machines page sorts a tenant's machines by name and pages by it.
             models.Index("tenant", Lower("name"), "guid", name="machine_tenant_name"),
-            # Its chips count by protection.
-            models.Index(fields=["tenant", "protection"], name="machine_tenant_protection"),
+            # Every count of the page and of the overview, out of the index alone: 5 ms for 20,000 machines and not 30.
+            models.Index(
+                fields=["tenant", "protection", "platform", "policy_guid", "present", "vanished_at"],
+                name="machine_tenant_kinds",
+            ),
             # Worst first, whether a tenant has ten machines or ten thousand.
             models.Index("tenant", SEVERITY, Lower("name"), "guid", name="machine_tenant_worst"),
             # Workers look for what a page or a change asked for.
@@ -202,6 +205,8 @@ class Backup(models.Model):
             models.Index(fields=["machine", "-sort_at"], name="backup_machine_newest"),
             # The dashboard shows a tenant's last failures.
             models.Index(fields=["tenant", "-sort_at"], name="backup_failed", condition=models.Q(status="FAILED")),
+            # What vProtect removed long ago is found without reading what it still has (retention).
+            models.Index(fields=["vanished_at"], name="backup_vanished", condition=models.Q(vanished_at__isnull=False)),
         ]
 
     def __str__(self) -> str:
