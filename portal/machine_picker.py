@@ -1,7 +1,8 @@
 """Ticks for machines in a form, found on the server and shown page by page, so that thousands cost what ten do.
 
 The form carries what was chosen as changes: the ticks of the page that is shown, the GUIDs that this page shows, and
-what was added and removed on others. What the form began with (`base`) is not carried, however much it is. Searching
+what was added and removed on others. What the form began with (`base`) is not carried, however much it is, and of "all
+that are found" only what was searched for (`every`): five thousand chosen are a few letters. Searching
 and paging send the form and bring it back; with htmx only this part of it.
 """
 
@@ -9,12 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from portal.access import BY_NAME, GuidConverter
@@ -22,6 +24,7 @@ from portal.words import Text
 from vprotect_bridge.models import Machine
 
 PAGE_SIZE = 50
+MOST_SEARCHES = 10
 NOT_YOURS = _("One of the machines is not yours any more. Choose again.")
 
 
@@ -64,10 +67,28 @@ class MachinePicker:
             return self.base | self.before
         ticked, shown = (frozenset(self.data.getlist(name)) for name in ("machines", "shown"))
         added, removed = (frozenset(self.data.get(name, "").split()) for name in ("added", "removed"))
-        chosen = ((self.base | added) - removed - shown) | ticked
+        chosen = ((self.ground | added) - removed - shown) | ticked
         if self.data.get("pick") == "all":
             chosen |= frozenset(self.found.values_list("guid", flat=True))
         return chosen
+
+    @cached_property
+    def every(self) -> list[str]:
+        """The searches of which all that was found was chosen; "" = every machine."""
+        if self.data is None:
+            return []
+        searches = [line.removeprefix("=") for line in self.data.get("every", "").replace("\0", "").splitlines()]
+        if self.data.get("pick") == "all":
+            searches.append(self.q)
+        return list(dict.fromkeys(searches))[:MOST_SEARCHES]
+
+    @cached_property
+    def ground(self) -> frozenset[str]:
+        """What is chosen before any tick of this form: what it began with, and all that those searches find."""
+        if not self.every:
+            return self.base
+        fits = reduce(or_, (Q(name__icontains=search) for search in self.every))
+        return self.base | frozenset(self.machines.filter(fits).values_list("guid", flat=True))
 
     def checked(self) -> list[str]:
         """The same, of which every one may be chosen. Raises `ValidationError`."""
@@ -82,8 +103,9 @@ class MachinePicker:
         shown = {row.guid for row in self.rows}
         return {
             "picker": "yes",
-            "added": " ".join(sorted(self.chosen - self.base - shown)),
-            "removed": " ".join(sorted(self.base - self.chosen - shown)),
+            "every": "\n".join(f"={search}" for search in self.every),
+            "added": " ".join(sorted(self.chosen - self.ground - shown)),
+            "removed": " ".join(sorted(self.ground - self.chosen - shown)),
         }
 
     # ── What is shown ────────────────────────────────────────────────────────

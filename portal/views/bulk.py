@@ -39,7 +39,7 @@ from vprotect_bridge.plan_wishes import may_change_plans
 from vprotect_bridge.services import WishRefused, check_wish, incremental_policies
 
 # What the picker sends beside the machines: the next step has those that were seen, and no others.
-PICKER = {"picker", "shown", "added", "removed", "pick", "pick_q", "pick_only"}
+PICKER = {"picker", "shown", "every", "added", "removed", "pick", "pick_q", "pick_only"}
 FAILED = {Operation.Outcome.FAILED, Operation.Outcome.REFUSED, Operation.Outcome.MISSED}
 
 

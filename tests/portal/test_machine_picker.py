@@ -110,6 +110,20 @@ def test_all_that_are_found_can_be_chosen_and_only_the_chosen_shown(admin: Clien
     assert not page.select(".field-error"), "nothing is wrong with a form that is still being filled in"
 
 
+def test_thousands_that_are_chosen_weigh_nothing_and_can_be_unticked(admin: Client, tenant: Tenant):
+    many(tenant, 5000)
+    _page, form = opened(admin.get(NEW))
+    page, form = opened(admin.post(NEW, {**form, "pick": "all"}))
+    assert said(page) == "5000 machines chosen. Shown: 1–50 of 5000."
+    form["machines"].remove("m-3")
+    page, form = opened(admin.post(NEW, {**form, "pick": "2"}))
+    assert said(page) == "4999 machines chosen. Shown: 51–100 of 5000."
+    assert (form["every"], form["added"], form["removed"]) == (["="], [""], ["m-3"])
+    answer = admin.post(NEW, {**form, "name": ""})
+    again = BeautifulSoup(answer.content, "html.parser")
+    assert answer.status_code == 422 and "4999 machines chosen" in said(again), "an error takes nothing away"
+
+
 def test_a_machine_of_another_plan_is_named_so(admin: Client, daily: Plan):
     page, _form = opened(admin.get(NEW))
     assert page.select_one(".pick-list .tick").get_text(" ", strip=True) == "machine-00000 now in: Daily"
