@@ -133,6 +133,20 @@ def test_a_refused_form_says_what_is_wrong_where_the_focus_is(
     expect(page.get_by_label("Time zone")).to_have_value("Mars/Olympus")
 
 
+@pytest.fixture
+def in_german(owner: User) -> None:
+    User.objects.filter(pk=owner.pk).update(language="de")
+
+
+def test_longer_words_fit_a_phone_too(pages: dict[str, str], owner: User, in_german: None, open_page: OpenPage):
+    page = open_page(viewport=PHONE)
+    sign_in(page, owner)
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    for name in ("tenant-home", "machines", "machine", "plan-edit", "operations", "members", "settings", "preferences"):
+        page.goto(pages[name])
+        assert page.evaluate("() => document.documentElement.scrollWidth") == PHONE["width"], name
+
+
 def test_the_navigation_of_a_phone_is_at_the_thumb_and_covers_nothing(
     pages: dict[str, str], owner: User, open_page: OpenPage
 ):
