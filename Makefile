@@ -56,6 +56,22 @@ bench-quick: .venv/ready ## measure the portal at its size in short (under three
 bench: .venv/ready ## measure the portal at its size, against references in the same run (docs/scaling.md)
 	@$(BIN)/python -m bench
 
+.PHONY: production
+production: .venv/ready ## run docker-compose.yml's commands as processes behind nginx, from the login to a backup
+	$(BIN)/python -m pytest -qq tests/production/test_compose_journey.py
+
+.PHONY: upgrade
+upgrade: .venv/ready ## let the version before serve on a database that this one migrates (UPGRADE_FROM=)
+	$(BIN)/python -m pytest -qq tests/production/test_upgrade.py
+
+.PHONY: degraded
+degraded: .venv/ready ## take vProtect, Redis and PostgreSQL away from real processes, for a minute to a day
+	$(BIN)/python -m pytest -qq tests/degraded
+
+.PHONY: soak
+soak: .venv/ready ## kill half the workers at random under load (SOAK_MINUTES=10), and count what came of each wish
+	@$(BIN)/python -m tests.degraded.soak
+
 .PHONY: access
 access: .venv/ready ## try every route, role, foreign id and attack, with each wall alone
 	$(BIN)/python -m pytest -n 2 -qq -p tests.access.ledger $(ACCESS_TESTS)

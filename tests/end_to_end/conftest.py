@@ -147,9 +147,12 @@ class Person:
         offered = re.findall(r'name="(window_end|priority)" value="([^"]*)"', page)
         destination = re.findall(r'<option value="([\w-]+)" selected>', page)
         usual = hidden | dict(offered) | ({"destination": destination[0]} if destination else {})
-        answer = self._http.post(self._stack.programs.portal_url + path, {**usual, **form}, timeout=10)
+        answer = self.send(path, {**usual, **form})
         assert answer.status_code == 200, answer.text
         return answer
+
+    def send(self, path: str, form: dict[str, str]) -> requests.Response:
+        return self._http.post(self._stack.programs.portal_url + path, form, timeout=10)
 
     def back_up(self, machine_guid: str) -> str:
         """Returns the id of the operation whose page opens."""
