@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import signal
 import sys
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import calls, data, pages, syncing
+from bench import calls, data, memory, pages, syncing, watchers, wishes
 from bench.figures import Figure, last_line, table
 from bench.stack import FOLDER, Stack, as_worker
 from demo import processes
@@ -19,15 +20,25 @@ Group = Callable[[Stack, int], Iterator[Figure]]
 GROUPS: dict[str, Group] = {
     "pages": pages.measure,
     "calls": calls.measure,
+    "watchers": watchers.measure,
+    "wishes": wishes.measure,
     "sync": syncing.measure,
+    "memory": memory.measure,
 }
-QUICK_PAIRS, PAIRS = 15, 31
+QUICK_PAIRS, PAIRS = 15, 21
 
 
 def main() -> int:
     options = _options()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(130))
+    FOLDER.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = (FOLDER / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("Another benchmark of this checkout is running.", file=sys.stderr)
+        return 2
     stack = Stack(data.QUICK if options.quick else data.FULL)
     figures: list[Figure] = []
     try:

@@ -31,14 +31,24 @@ class Browser:
 
     def __init__(self, port: int, session: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self.sign_in(session)
+
+    def sign_in(self, session: str) -> None:
+        """What follows is asked by another person, over the same connection, as through a proxy."""
         self._cookie = f"portal_web_session={session}"
 
     def get(self, path: str, *, htmx: bool = False) -> Answer:
         headers = {"Cookie": self._cookie, "Host": "localhost", "Accept-Encoding": "gzip"}
         if htmx:
             headers["HX-Request"] = "true"
-        self._connection.request("GET", path, headers=headers)
-        answer = self._connection.getresponse()
+        try:
+            self._connection.request("GET", path, headers=headers)
+            answer = self._connection.getresponse()
+        except ConnectionError:
+            # Web closes connections that rest; what is only read is asked again.
+            self._connection.close()
+            self._connection.request("GET", path, headers=headers)
+            answer = self._connection.getresponse()
         return Answer(answer.status, answer.read(), int(answer.getheader(QUERIES, "0")))
 
     def page(self, path: str) -> Answer:

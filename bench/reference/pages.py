@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from portal import polls, words
+from portal import dates, polls, words
 from portal.forms import MachineFilter
 from portal.machine_list import MachineQuery, facts_of
 from portal.views.machines import COLUMNS, _column
@@ -101,5 +101,6 @@ def _plan_facts(plan: Any) -> dict[str, Any]:
 
 
 def _with_next_run(plan: Any) -> Any:
-    plan.next_run = next(iter(next_runs_of(Held.from_json(plan.held), timezone.now(), 1)), None)
+    run = next(iter(next_runs_of(Held.from_json(plan.held), timezone.now(), 1)), None)
+    plan.next_run_said = f"next: {dates.coming(run)}" if run else ""
     return plan
