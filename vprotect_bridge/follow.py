@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -76,13 +76,15 @@ LOOKS_AROUND_AFTER = timedelta(minutes=1)
 class Console:
     """What is queued and running upstream now. `queue` is in the order in which vProtect will start it.
 
-    `tied`: whose own task a task is, by GUIDs. Of two stories of one backup, neither shows the other's.
+    `tied`: whose own task a task is, by GUIDs. Of two stories of one backup, neither shows the other's. `resting`: the
+    GUIDs of tasks that are as they were shown.
     """
 
     queue: list[Task] = field(default_factory=list)
     running: list[Task] = field(default_factory=list)
     complete: bool = False
     tied: dict[str, UUID] = field(default_factory=dict)
+    resting: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.tasks = [*self.running, *self.queue]
@@ -103,7 +105,7 @@ class Console:
 
     def strangers(self, operations: list[Operation]) -> list[Task]:
         """Tasks that work on none of these."""
-        ours = {task.guid for operation in operations if (task := self.task_of(operation))}
+        ours = self.resting | {task.guid for operation in operations if (task := self.task_of(operation))}
         return [task for task in self.tasks if task.guid not in ours]
 
 
@@ -113,17 +115,45 @@ def follow(api: VProtect) -> int:
     Raises `UpstreamError` when vProtect cannot be asked.
     """
     place_waiting_wishes()
-    operations, resent = list(_open_operations()), list(_lately_sent_again())
-    if not operations and not resent and _looked_lately():
+    # Before the console is looked at: of what is sent meanwhile it would lack the task.
+    followed, resent = _followed_operations(), list(_lately_sent_again())
+    if not followed and not resent and _looked_lately():
         return 0
     console = look_at_console(api)
-    console.tied = {operation.task_guid: operation.pk for operation in operations if operation.task_guid}
+    operations = _moving_operations(console, followed)
     for operation in resent:
         _watch_for_double(console, operation)
     operations += elsewhere.note(console.strangers(operations), _belongs)
     moved = _advance_all(api, console, operations)
     UpstreamStatus.objects.filter(pk=1).update(followed_at=timezone.now())
     return moved
+
+
+# Of each open operation what this process saw last of it, when it changed nothing: version, place in line and task.
+_last_seen: dict[UUID, tuple[int, int | None, Task]] = {}
+
+
+def _followed_operations() -> list[tuple[UUID, str | None, int, datetime | None]]:
+    """In short: key, task, version, and since when it shall be cancelled."""
+    return list(_open_operations().values_list("pk", "task_guid", "version", "cancel_wanted_at"))
+
+
+def _moving_operations(
+    console: Console, followed: list[tuple[UUID, str | None, int, datetime | None]]
+) -> list[Operation]:
+    """Without those about which everything is as it was shown: of thousands that wait or run, most do in each cycle."""
+    console.tied = {guid: pk for pk, guid, _version, _cancel in followed if guid}
+    tasks = {task.guid: task for task in console.tasks}
+    moving = []
+    for pk, guid, version, cancel_wanted_at in followed:
+        task = tasks.get(guid or "")
+        if task and cancel_wanted_at is None and _last_seen.get(pk) == (version, console.place_of(task), task):
+            console.resting.add(task.guid)
+        else:
+            moving.append(pk)
+    for pk in _last_seen.keys() - console.tied.values():
+        del _last_seen[pk]
+    return list(_open_operations().filter(pk__in=moving)) if moving else []
 
 
 def _looked_lately() -> bool:
@@ -185,7 +215,10 @@ def _advance(api: VProtect, console: Console, operation: Operation) -> bool:
     if task is not None:
         if operation.is_cancelling:
             _cancel(api, operation, task)
-        return _show_work(api, console, operation, task)
+        moved = _show_work(api, console, operation, task)
+        if not moved:
+            _last_seen[operation.pk] = (operation.version, console.place_of(task), task)
+        return moved
     if not console.complete or _asked_lately(operation):
         return False
     return _ask_for_the_end(api, operation)

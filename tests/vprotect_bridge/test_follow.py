@@ -94,6 +94,23 @@ def test_many_operations_cost_the_same_two_listings(api: VProtect, simulator: Si
     assert len(simulator.control.ledger()) - asked == 2
 
 
+def test_what_rests_costs_nothing_and_is_followed_on_when_it_moves(
+    api: VProtect, simulator: SimulatorServer, tenant: Tenant
+):
+    """Of thousands that wait in line, only those that moved are loaded."""
+    simulator.control.change_settings(max_running=0)
+    waiting = [sent_backup(api, tenant, guid) for guid in (WEB, DB)]
+    follow(api)
+    follow(api)
+    with CaptureQueriesContext(connection) as queries:
+        assert follow(api) == 0
+    assert not [q for q in queries if 'INNER JOIN "vprotect_bridge_machine"' in q["sql"]]
+    Operation.across_tenants.filter(pk=waiting[0].pk).update(place_in_line=7)
+    assert follow(api) == 1 and now(waiting[0]).place_in_line == 1, "also when it was the mirror that moved"
+    simulator.control.change_settings(max_running=4)
+    assert look(api, simulator, waiting[1], 60).phase == "exporting"
+
+
 def test_one_machines_trouble_holds_up_no_other(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
     broken, other = (sent_backup(api, tenant, guid) for guid in (WEB, DB))
     simulator.control.change_settings(speed=1000)
