@@ -210,7 +210,9 @@ def _want_fresh(machine: Machine) -> None:
         is_fresh = (getattr(machine, read_at) or waited) > now - FRESH
         if not is_fresh and (getattr(machine, wanted_at) or now) > waited:
             newer = Q(**{f"{wanted_at}__isnull": True}) | Q(**{f"{wanted_at}__gt": waited})
-            Machine.objects.filter(newer, pk=machine.pk).update(**{wanted_at: waited})
+            # A page never waits for the worker that is just writing what it would ask for.
+            free = Machine.objects.select_for_update(skip_locked=True, no_key=True).filter(newer, pk=machine.pk)
+            Machine.objects.filter(pk__in=free.values("pk")).update(**{wanted_at: waited})
             setattr(machine, wanted_at, waited)
 
 
