@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,9 @@ class SoakStack(Stack):
     programs: SoakPrograms
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+        super().__init__(folder, "classic")
         usual = self.programs
-        self.programs = SoakPrograms(folder, usual.port, usual.passwords, self.urls, self.valkey.url)
+        self.programs = SoakPrograms(**{field.name: getattr(usual, field.name) for field in fields(usual)})
 
     def start(self) -> None:
         super().start()
