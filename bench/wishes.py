@@ -109,7 +109,7 @@ def _calls_of_one_backup(control: Control) -> Figure:
         "≤ 5",
         f"{len(calls)}: {', '.join(told)}",
         within=len(calls) <= 5 and _row(operation, "outcome") == ("succeeded",),
-        calls=told,
+        raw={"calls": told},
     )
 
 
@@ -129,7 +129,7 @@ def _until_the_page_shows_it(control: Control, port: int, sessions: dict[int, st
         "≤ 1.5 ×",
         told,
         within=median <= 1.5 * FOLLOW_SECONDS,
-        waits=waits,
+        raw={"waits": waits},
     )
 
 
@@ -173,7 +173,7 @@ def _others_wait(control: Control) -> Figure:
         "≤ 3 ×",
         told,
         within=longest <= 3 * alone,
-        **{"alone": alone, "behind": behind, "pending": pending},
+        raw={"alone": alone, "behind": behind, "pending": pending},
     )
 
 
@@ -199,5 +199,5 @@ def _adopted_after_a_kill(stack: Stack, control: Control, worker: Any) -> Figure
         "≤ 2 ×",
         told,
         within=seconds <= 2 * SWEEP_SECONDS and made == 1,
-        **{"seconds": seconds, "made": made},
+        raw={"seconds": seconds, "made": made},
     )
