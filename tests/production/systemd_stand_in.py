@@ -8,6 +8,7 @@ import os
 import pwd
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import time
@@ -64,7 +65,7 @@ def systemctl(words: list[str]) -> None:
         case ["enable", "--now", "portal.target"]:
             for name in ORDER:
                 start_unit(name)
-            time.sleep(10)
+            wait_for_port(8000)
         case ["status", _]:
             for name in ORDER[1:]:
                 if subprocess.run(["pgrep", "--euid", _user_of(name)], capture_output=True).returncode != 0:
@@ -73,6 +74,17 @@ def systemctl(words: list[str]) -> None:
             subprocess.run(["nginx"], check=True)
         case _:
             sys.exit(f"systemctl {words}: what is that?")
+
+
+def wait_for_port(port: int) -> None:
+    """As a person does, who reads on before the next command."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.5)
+    sys.exit(f"nobody listens on {port}")
 
 
 def _user_of(name: str) -> str:
