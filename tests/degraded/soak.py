@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -130,6 +131,7 @@ def count(stack: SoakStack) -> dict[str, Any]:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     minutes = float(os.environ.get("SOAK_MINUTES", "10"))
     folder = Path(tempfile.mkdtemp(prefix="portal-soak-"))
     stack = SoakStack(folder)
