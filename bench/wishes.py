@@ -164,7 +164,9 @@ def _others_wait(control: Control) -> Figure:
     behind = [waited(data.FIRST_WATCHED + 40 + number, 1) for number in range(3)]
     from vprotect_bridge.models import Operation
 
-    pending = Operation.across_tenants.filter(tenant=data.BIG_TENANT, submission="pending").count()
+    waiting = Operation.across_tenants.filter(tenant=data.BIG_TENANT, submission="pending")
+    pending = waiting.count()
+    waiting.update(submission="cancelled", outcome="cancelled")
     longest = statistics.median(behind)
     told = f"{longest / alone:.2f} × ({longest * 1000:.0f} ms against {alone * 1000:.0f} ms; {pending} still waited)"
     return counted(
