@@ -18,7 +18,7 @@ Query = dict[str, list[str]]
 class Call:
     """One request below /api: `path` without that prefix, `body` parsed JSON or None.
 
-    `range_start`: from which byte on an answer is wanted.
+    `range_start`: from which byte on an answer is wanted. `address`: the IP address of the caller.
     """
 
     method: str
@@ -27,10 +27,15 @@ class Call:
     body: Any = None
     cookies: dict[str, str] = field(default_factory=dict)
     range_start: int = 0
+    address: str = "127.0.0.1"
 
     def first(self, name: str) -> str:
         """The value of a parameter that is given once; empty if it is not."""
         return self.query.get(name, [""])[0]
+
+    def number(self, name: str) -> int | None:
+        """The value of a parameter that is a number; None of what is none, which is ignored like an unknown one."""
+        return int(value) if re.fullmatch("[0-9]{1,18}", value := self.first(name)) else None
 
     def object(self) -> Row:
         if not isinstance(self.body, dict):
@@ -94,7 +99,7 @@ def filtered(state: State, call: Call, rows: Iterable[Row], filters: Filters) ->
 
 def within(state: State, call: Call, rows: Iterable[Row], moment_of: Callable[[Row], int | None]) -> list[Row]:
     """Those between `from` and `to` (epoch ms), where these are given."""
-    bounds = [int(value) if (value := call.first(name)).isdigit() else None for name in ("from", "to")]
+    bounds = [call.number(name) for name in ("from", "to")]
     start, end = (None, None) if state.settings.ignore_filters else bounds
     return [
         row
@@ -136,12 +141,12 @@ def listed(
     if order := call.first("orderBy"):
         rows, shaped = shaped(rows), list
         rows = _sorted(rows, (order_names or {}).get(order, order), call.first("direction").casefold() == "desc")
-    page, size = call.first("page") or "0", call.first("size")
-    if not (page.isdigit() and size.isdigit()):
+    page, size = call.number("page") if call.first("page") else 0, call.number("size")
+    if page is None or size is None:
         return Reply(200, to_wire([without(row, *hidden) for row in shaped(rows)]))
-    length = state.settings.default_page_size or max(int(size), 1)
+    length = state.settings.default_page_size or max(size, 1)
     total = {} if state.settings.omit_total_count else {"X-Total-Count": str(len(rows))}
-    shown = shaped(rows[int(page) * length : (int(page) + 1) * length])
+    shown = shaped(rows[page * length : (page + 1) * length])
     return Reply(200, to_wire([without(row, *hidden) for row in shown]), total)
 
 

@@ -70,7 +70,9 @@ def _next_event(state: State, now: int) -> tuple[int, Any, Row] | None:
     queued = [task for task in state.tasks.values() if _is(task, "QUEUED")]
     if len(running) < state.settings.max_running and (first := _first_to_start(state, queued)):
         events.append(first)
-    events += [(t["_window_end"], 3, _miss_window, t) for t in queued if t["_window_end"] is not None]
+    windowed = [task for task in queued if task["_window_end"] is not None]
+    # A window that had passed when the task was made is missed at that moment, not before it.
+    events += [(max(task["_window_end"], task["_made_at"]), 3, _miss_window, task) for task in windowed]
     due = [event for event in events if event[0] <= now]
     if not due:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vprotect_simulator import engine, restores
+from vprotect_simulator import engine, reading, restores
 from vprotect_simulator.backups import GOOD, requester
 from vprotect_simulator.engine import Refused
 from vprotect_simulator.file_tree import FileSystem, file_systems
@@ -111,10 +111,7 @@ def request_mount_again(state: State, body: Row) -> Row:
 
 
 def _named(state: State, body: Row) -> Row:
-    mount = state.mounts.get(referred_guid(body.get("mountedBackup")))
-    if mount is None:
-        raise Refused(404, "Object with given GUID does not exist")
-    return mount
+    return reading.found(state.mounts, body.get("mountedBackup"))
 
 
 def _queue(state: State, kind: str, mount: Row, origin: str) -> Row:

@@ -75,11 +75,9 @@ def _interval(given: Row) -> Row:
 def read_policy(body: Row, state: State) -> Row:
     """Classic servers know neither `active` nor retries of a policy, and take 50 for a missing priority (11.2)."""
     is_current = state.dialect == "current"
-    if not is_current:
-        body = {"priority": 50, **body}
     row = {
         "name": reading.name(body),
-        "priority": reading.number(body, "priority", least=0, most=100),
+        "priority": reading.number(body, "priority", least=0, most=100, default=None if is_current else 50),
         "autoRemoveNonPresent": reading.flag(body, "autoRemoveNonPresent"),
         "autoAssignSettings": read_auto_assign_settings(reading.member(body, "autoAssignSettings")),
         "tenantId": reading.text(body, "tenantId"),

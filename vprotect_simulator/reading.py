@@ -8,9 +8,14 @@ from typing import Any
 from vprotect_simulator.engine import Refused
 from vprotect_simulator.names import Row, enum, enum_name, referred_guid
 
+# What the Java server's `long` holds.
+MOST, MOST_NEGATIVE = 2**63 - 1, -(2**63)
+
 
 def found(rows: dict[str, Row], named: Any) -> Row:
     guid = referred_guid(named)
+    if not guid:
+        raise Refused(400, "A reference with a guid is expected")
     if guid not in rows:
         raise Refused(404, "Object with given GUID does not exist")
     return rows[guid]
@@ -37,13 +42,14 @@ def flag(body: Row, named: str) -> bool:
     return value
 
 
-def number(body: Row, named: str, least: int | None = None, most: int | None = None) -> int:
-    value = body.get(named)
+def number(body: Row, named: str, least: int | None = None, most: int | None = None, default: int | None = None) -> int:
+    """`default` stands for what is not sent or has no value; without one it is required."""
+    value = default if body.get(named) is None else body[named]
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise Refused(400, f"{named} must be a whole number")
-    if (least is not None and value < least) or (most is not None and value > most):
+    if not (MOST_NEGATIVE if least is None else least) <= value <= (MOST if most is None else most):
         raise Refused(400, f"{named} is out of range")
     return value
 

@@ -17,7 +17,7 @@ DISK_FORMATS = ("PREALLOCATED", "SPARSE")
 def usable_backup(state: State, body: Row) -> Row:
     """Named by itself or, on current servers, by one of its copies, which must be there then."""
     copy_guid = referred_guid(body.get("backupLocation")) if state.dialect == "current" else ""
-    backup = _with_copy(state, copy_guid) if copy_guid else state.backups.get(referred_guid(body.get("backup")))
+    backup = _with_copy(state, copy_guid) if copy_guid else reading.found(state.backups, body.get("backup"))
     if backup is None:
         raise Refused(404, "Backup with given GUID does not exist")
     there = {copy["guid"] for copy in backup["backupLocations"] if copy["status"]["name"] == "PRESENT"}
@@ -70,7 +70,7 @@ def check_place(state: State, body: Row, target: Row, project_name: str) -> None
 
 
 def _check_uuid(rows: dict[str, Row], body: Row, name: str, target: Row) -> None:
-    wanted = body.get(name)
+    wanted = reading.text(body, name)
     here = {row["uuid"] for row in rows.values() if row["_target"] == target["guid"]}
     # The vendor's page and plugin send an empty text for what nobody chose.
     if wanted not in {None, ""} and wanted not in here:

@@ -36,7 +36,7 @@ def request_restore(state: State, body: Row, project_uuid: str = "") -> Row:
     project_name = project_name_of(state, body, backup, project_uuid)
     check_place(state, body, target, project_name)
     vm = original(state, backup)
-    name = body.get("restoredPeName") or vm["name"]
+    name = reading.text(body, "restoredPeName") or vm["name"]
     new = {"guid": new_guid(), "name": name, "type": enum("VM")}
     job = add_job(
         state,

@@ -9,12 +9,12 @@ import ssl
 import struct
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from email.utils import formatdate
 from http.client import responses
-from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,10 @@ from vprotect_simulator.control_calls import answer_control
 from vprotect_simulator.cors import Cors
 from vprotect_simulator.faults import Fault
 from vprotect_simulator.names import Row
+from vprotect_simulator.request_bodies import BrokenFrame, read_body
 from vprotect_simulator.seed import Seed, lay_out
 from vprotect_simulator.state import State
 
-MOST_BYTES = 1_048_576
 SECONDS_BETWEEN_SAVES = 2.0
 IDLE_SECONDS = 60
 # What is sent there has a password or a token in it.
@@ -99,7 +99,11 @@ class SimulatorServer:
 
     def answer(self, call: Call) -> Reply:
         with self._lock:
-            reply = self.api.answer(call)
+            try:
+                reply = self.api.answer(call)
+            except Exception:  # a mistake of ours: told to the operator, and answered like one of a real server
+                traceback.print_exc()
+                reply = Reply(500, {"message": "Internal error"})
             if cookie := reply.headers.get("Set-Cookie"):
                 reply.headers["Set-Cookie"] = self.cors.cookie(cookie)
             self._is_changed = True
@@ -168,8 +172,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         address = urlsplit(self.path)
-        body, problem = self._read_body()
-        cookies = {name: morsel.value for name, morsel in SimpleCookie(self.headers.get("Cookie", "")).items()}
+        try:
+            body, problem = read_body(self.headers, self.rfile), ""
+        except ValueError as error:
+            body, problem = None, str(error)
+            self.close_connection |= isinstance(error, BrokenFrame)
+        # Like a GET, of which only the head is sent.
+        method = "GET" if self.command == "HEAD" else self.command
         query = parse_qs(address.query, keep_blank_values=True)
         if self.command == "OPTIONS":
             self._send(Reply(204, headers=self.server.simulator.cors.preflight(self.headers)))
@@ -177,33 +186,25 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(Reply(400, {"message": problem}))
         elif address.path.startswith("/api/"):
             path = address.path.removeprefix("/api")
-            self._play(Call(self.command, path, query, body, cookies, self._range_start()))
+            address_of_caller = self.client_address[0]
+            self._play(Call(method, path, query, body, self._cookies(), self._range_start(), address_of_caller))
         elif address.path.startswith("/control/"):
-            call = Call(self.command, address.path.removeprefix("/control"), query, body)
+            call = Call(method, address.path.removeprefix("/control"), query, body)
             self._send(self.server.simulator.control_call(call))
         else:
             self._send(Reply(404, {"message": "Not found"}))
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _handle
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_HEAD = _handle
+
+    def _cookies(self) -> dict[str, str]:
+        """One by one: what another server of this host set must not hide ours, however it is written."""
+        pairs = [piece.partition("=") for piece in self.headers.get("Cookie", "").split(";")]
+        return {name.strip(): value.strip().strip('"') for name, _equals, value in pairs}
 
     def _range_start(self) -> int:
         """Of the one kind of range that a broken transfer is taken up with: from a byte to the end."""
         wanted = re.fullmatch(r"bytes=(\d{1,18})-", self.headers.get("Range", ""))
         return int(wanted[1]) if wanted else 0
-
-    def _read_body(self) -> tuple[Any, str]:
-        """The JSON body and what is wrong with it."""
-        length = self.headers.get("Content-Length", "0")
-        if not length.isdigit() or int(length) > MOST_BYTES:
-            self.close_connection = True
-            return None, "The body is too large"
-        raw = self.rfile.read(int(length))
-        if not raw:
-            return None, ""
-        try:
-            return json.loads(raw), ""
-        except ValueError:
-            return None, "The body is not JSON"
 
     # ── Faults ───────────────────────────────────────────────────────────────
 
@@ -275,8 +276,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _drip(self, rendered: Iterator[bytes], seconds: float) -> None:
         for piece in rendered:
             for byte in piece:
-                self._write(bytes([byte]))
-                if self.close_connection:
+                if not self._write(bytes([byte])):
                     return
                 time.sleep(seconds)
 
@@ -287,9 +287,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._write(head + gap + body[: len(body) // 2])
         left = (reply.length or 0) // 2
         for piece in rendered:
-            self._write(piece[:left] if reply.length else piece)
             left -= len(piece)
-            if left <= 0 or self.close_connection:
+            if not self._write(piece[: left + len(piece)] if reply.length else piece) or left <= 0:
                 break
         self.close_connection = True
 
@@ -303,18 +302,29 @@ class _Handler(BaseHTTPRequestHandler):
     # ── Bytes ────────────────────────────────────────────────────────────────
 
     def _send(self, reply: Reply) -> None:
-        reply.headers = {**reply.headers, **self.server.simulator.cors.headers(self.headers)}
+        farewell = {"Connection": "close"} if self.close_connection else {}
+        reply.headers = {**reply.headers, **self.server.simulator.cors.headers(self.headers), **farewell}
         for piece in _rendered(reply, skew_ms=self.server.simulator.state.clock.offset_ms):
-            self._write(piece)
-            if self.close_connection:
+            if self.command == "HEAD":
+                self._write(piece.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+                return
+            if not self._write(piece):
                 return
 
-    def _write(self, data: bytes) -> None:
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What is no HTTP that we know: told in the same shape as all errors."""
+        self.close_connection = True
+        self._write(_whole(Reply(code, {"message": message or responses.get(code, "Error")})))
+
+    def _write(self, data: bytes) -> bool:
+        """Whether somebody still reads."""
         try:
             self.wfile.write(data)
             self.wfile.flush()
         except OSError:
             self.close_connection = True
+            return False
+        return True
 
     def log_message(self, format: str, *args: Any) -> None:
         """The ledger is the log."""

@@ -132,6 +132,7 @@ class State:
     refused_logins: int = 0
     last_login: int = 0
     last_refused_login: int = 0
+    last_refused_address: str = ""
     slot_free_at: int = 0
     made_tasks: list[Row] = field(default_factory=list)
 

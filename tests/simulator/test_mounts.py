@@ -276,3 +276,8 @@ def test_a_transfer_can_break_half_way(client: PlainClient, root: str):
 def test_it_can_be_unmounted_under_ones_feet(client: PlainClient, mount: dict[str, Any], root: str):
     assert client.call("DELETE", f"/control/mounts/{mount['guid']}").status == 204
     assert listing(client, root, "/").status == 404 and download(client, root, "/etc/hosts").status == 404
+
+
+def test_a_connection_that_ends_with_the_answer_brings_all_of_it(client: PlainClient, root: str):
+    whole = download(client, root, "/etc/hosts").raw
+    assert whole and download(client, root, "/etc/hosts", Connection="close").raw == whole

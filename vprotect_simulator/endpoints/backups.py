@@ -50,8 +50,8 @@ def list_backups(state: State, call: Call) -> Reply:
     """There is no filter for a tenant: the machine says whose it is."""
     rows = within(state, call, state.backups.values(), _moment)
     rows = filtered(state, call, rows, FILTERS)
-    if (least := call.first("min-size")).isdigit() and not state.settings.ignore_filters:
-        rows = [row for row in rows if row["size"] >= int(least)]
+    if (least := call.number("min-size")) is not None and not state.settings.ignore_filters:
+        rows = [row for row in rows if row["size"] >= least]
     return listed(state, call, rows, hidden=("name",))
 
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from vprotect_simulator import figures
+from vprotect_simulator import figures, reading
 from vprotect_simulator.calls import Call, Reply, Route
 from vprotect_simulator.figures import Scope
 from vprotect_simulator.firing import DAY_MS
 from vprotect_simulator.names import Row, reference, to_wire
 from vprotect_simulator.state import State
 
+# The end of the last day that has a name.
+LAST_MS = 253_402_300_799_999
+
 
 def scope_of(state: State, call: Call, length: int = DAY_MS, body: Row | None = None) -> Scope:
     """`from` and `to` are in the query, some say them in the body; the last day is meant without them."""
     project = call.first("project-uuid") if state.dialect == "current" else ""
-    said = {name: call.first(name) or str((body or {}).get(name) or "") for name in ("from", "to")}
-    end = int(said["to"]) if said["to"].isdigit() else state.clock.now_ms()
-    start = int(said["from"]) if said["from"].isdigit() else end - length
-    return Scope(start, end, project)
+    start, end = (_bound(call, body or {}, name) for name in ("from", "to"))
+    end = state.clock.now_ms() if end is None else min(end, LAST_MS)
+    return Scope(end - length if start is None else start, end, project)
+
+
+def _bound(call: Call, body: Row, name: str) -> int | None:
+    said = call.number(name)
+    return reading.date(body, name) if said is None else said
 
 
 def protection(state: State, call: Call) -> Reply:

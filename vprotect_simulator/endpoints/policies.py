@@ -16,8 +16,15 @@ from vprotect_simulator.state import State
 
 FILTERS: Filters = {
     "virtual-machine": lambda state, policy: [vm["guid"] for vm in plans.members_of(state, policy)],
-    "project": lambda _state, policy: map(referred_guid, policy.get("projects", [])),
+    "project": lambda state, policy: _projects(state, policy),
 }
+
+
+def _projects(state: State, policy: Row) -> list[str]:
+    """Those that see it, and the one that it was made for."""
+    owners = {policy.get("projectUuid"), policy.get("_project_uuid")}
+    own = [project["guid"] for project in state.projects.values() if project["uuid"] in owners]
+    return [*map(referred_guid, policy.get("projects", [])), *own]
 
 
 def list_policies(state: State, call: Call) -> Reply:

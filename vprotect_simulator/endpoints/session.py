@@ -19,20 +19,20 @@ PRIVILEGES = (
 
 def log_in(state: State, call: Call, password: str) -> Reply:
     given = call.body if isinstance(call.body, dict) else {}
-    return _let_in(state, (given.get("login"), given.get("password")) == (state.login, password))
+    return _let_in(state, call, (given.get("login"), given.get("password")) == (state.login, password))
 
 
 def log_in_with_token(state: State, call: Call, token: str) -> Reply:
     """What the body is called is not known: `token` is our guess. Without a token nobody gets in that way."""
     given = call.body if isinstance(call.body, dict) else {}
-    return _let_in(state, bool(token) and given.get("token") == token)
+    return _let_in(state, call, bool(token) and given.get("token") == token)
 
 
-def _let_in(state: State, is_right: bool) -> Reply:
+def _let_in(state: State, call: Call, is_right: bool) -> Reply:
     now = state.clock.now_ms()
     if state.refused_logins >= state.settings.lock_account_after or not is_right:
         state.refused_logins += 1
-        state.last_refused_login = now
+        state.last_refused_login, state.last_refused_address = now, call.address
         return Reply(401, {"message": "Wrong login or password"})
     state.refused_logins = 0
     info = _session_info(state)
@@ -53,8 +53,12 @@ def _session_info(state: State) -> Row:
         "privileges": [enum(name) for name in PRIVILEGES],
         "infoTourEnabled": False,
     }
-    moments = {"lastSuccessfulLogin": state.last_login, "lastFailedLogin": state.last_refused_login}
-    return {**info, **{name: moment for name, moment in moments.items() if moment}}
+    earlier = {
+        "lastSuccessfulLogin": state.last_login,
+        "lastFailedLogin": state.last_refused_login,
+        "lastFailedLoginIp": state.last_refused_address,
+    }
+    return {**info, **{name: value for name, value in earlier.items() if value}}
 
 
 def is_open(state: State, call: Call) -> bool:

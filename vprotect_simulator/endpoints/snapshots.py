@@ -68,7 +68,7 @@ def _save_policy(state: State, body: Row, old: Row | None) -> Row:
     row = {
         **plans.identity(old),
         "name": reading.name(body),
-        "priority": reading.number({"priority": 50, **body}, "priority", least=0, most=100),
+        "priority": reading.number(body, "priority", least=0, most=100, default=50),
         "active": reading.flag({"active": True, **body}, "active"),
         "autoRemoveNonPresent": reading.flag(body, "autoRemoveNonPresent"),
         "autoAssignSettings": read_auto_assign_settings(reading.member(body, "autoAssignSettings")),

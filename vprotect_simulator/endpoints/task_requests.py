@@ -8,7 +8,7 @@ from vprotect_simulator import backups, inventory, plans, reading, restores, sna
 from vprotect_simulator.calls import Call, Reply, Route
 from vprotect_simulator.endpoints.tasks import shown
 from vprotect_simulator.engine import Refused
-from vprotect_simulator.names import Row, to_wire
+from vprotect_simulator.names import Row, enum_name, to_wire
 from vprotect_simulator.reading import found
 from vprotect_simulator.state import State
 
@@ -28,7 +28,7 @@ def export(state: State, call: Call) -> Reply:
 
 
 def _machines(state: State, body: Row) -> list[Row]:
-    if body.get("protectedEntityType") not in {None, "VM"}:
+    if body.get("protectedEntityType") is not None and enum_name(body["protectedEntityType"]) != "VM":
         raise Refused(400, "protectedEntityType must be VM")
     if not (entities := reading.items(body, "protectedEntities")):
         raise Refused(400, "protectedEntities must not be empty")
@@ -41,10 +41,10 @@ def _read_export(body: Row) -> Row:
         raise Refused(400, "windowEnd must be after windowStart")
     return {
         "backup_type": reading.choice(body, "backupType", ("FULL", "INCREMENTAL"))["name"],
-        "priority": reading.number({"priority": 50, **body}, "priority", least=0, most=100),
+        "priority": reading.number(body, "priority", least=0, most=100, default=50),
         "window_start": start,
         "window_end": end,
-        "retry_count": reading.number({"retryCount": body.get("retryCount") or 0}, "retryCount", least=0),
+        "retry_count": reading.number(body, "retryCount", least=0, default=0),
         "tenant_id": reading.text(body, "tenantId"),
     }
 
@@ -94,7 +94,7 @@ def restore_to_node(state: State, call: Call) -> Reply:
 def take_snapshots(state: State, call: Call) -> Reply:
     body = call.object()
     rule, vms = found(state.snapshot_rules, body.get("rule")), _machines(state, body)
-    priority = reading.number({"priority": 50, **body}, "priority", least=0, most=100)
+    priority = reading.number(body, "priority", least=0, most=100, default=50)
     origin = backups.requester(state)
     tasks = [snapshots.request_snapshot(state, vm, rule, priority, origin) for vm in vms]
     return _all(state, tasks)
