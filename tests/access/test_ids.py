@@ -271,6 +271,36 @@ def test_the_same_forms_are_taken_with_ones_own_ids(
     assert told.status == 302 and told.writes, re.findall(r'field-error"[^>]*>.*?<p', told.body, re.DOTALL)
 
 
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}])
+@pytest.mark.parametrize(
+    ("address", "field"),
+    [
+        ("/t/sunflower/files/{mount_id}/folders/{folder_id}/", "put"),
+        ("/t/sunflower/files/{mount_id}/folders/{folder_id}/", "drop"),
+        ("/t/sunflower/files/{mount_id}/downloads/", "entry"),
+    ],
+)
+def test_a_foreign_file_is_told_like_an_unknown_one(
+    address: str,
+    field: str,
+    headers: dict[str, str],
+    wall: str,
+    cast: Cast,
+    own: dict[str, Any],
+    foreign: dict[str, Any],
+    as_web: Browser,
+):
+    """Also beside one's own in a list: nothing of it is chosen, taken back or asked for then."""
+    browser = known_by_sight(as_web(cast["admin"]))
+    beside = [] if field == "entry" else [own["entry_id"]]
+    told = [
+        Told(browser, "POST", address.format(**own), "no id", encoded({}, **{field: [*beside, entry]}), **headers)
+        for entry in (foreign["entry_id"], 7_777_777)
+    ]
+    assert told[0].status == 404 and not told[0].writes, told[0].writes
+    assert_told_the_same(*told)
+
+
 # ── In a query string, and as a question ─────────────────────────────────────
 
 
