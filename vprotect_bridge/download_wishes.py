@@ -186,6 +186,8 @@ def _item(entry: FileEntry) -> dict[str, Any]:
         "name": entry.name,
         "type": entry.type,
         "size": entry.size,
+        "modified": entry.modified_at.isoformat() if entry.modified_at else None,
+        "mode": entry.mode,
     }
 
 

@@ -203,7 +203,9 @@ class _Fetcher:
             if item["type"] == DIRECTORY:
                 folders.append((item["file_system"], path, place, 0))
             else:
-                files.append(WantedFile(item["file_system"], path, item["size"], place))
+                # Downloads from before an update have neither.
+                modified = datetime.fromisoformat(item["modified"]) if item.get("modified") else None
+                files.append(WantedFile(item["file_system"], path, item["size"], place, modified, item.get("mode")))
         seen = 0
         while folders:
             seen += 1

@@ -103,6 +103,10 @@ def test_places_in_a_zip_tell_apart_what_lies_in_different_folders(api: VProtect
     download = fetched(api, asked(api, opener, mount, "/etc/hosts", "/usr/bin/ls"))
     with zipfile.ZipFile(spool.path_of(download.pk)) as archive:
         assert set(archive.namelist()) == {"etc/hosts", "usr/bin/ls"}
+        hosts, ls = archive.getinfo("etc/hosts"), archive.getinfo("usr/bin/ls")
+    # As the machine had them, as for what lies in a chosen folder.
+    assert hosts.date_time == ls.date_time == (2024, 3, 21, 5, 46, 40)
+    assert (hosts.external_attr >> 16, ls.external_attr >> 16) == (0o100644, 0o100755)
 
 
 def test_a_large_file_is_never_in_memory(

@@ -166,7 +166,8 @@ class ChosenEntry(models.Model):
 class Download(models.Model):
     """Files on their way from a mount through the spool to the person who asked for them; nobody else takes them.
 
-    `items`: what was chosen, frozen, as [{"file_system", "path", "name", "type", "size"}] with paths that were listed.
+    `items`: what was chosen, frozen, as [{"file_system", "path", "name", "type", "size", "modified", "mode"}] with
+    paths that were listed; `modified` in ISO 8601 or null.
     One file comes as it is, everything else as a zip that we make (`is_archive`). `reserved_bytes` counts against the
     tenant's day: what may come at most, from the end on what came. `left_out`: names of what was not to be had.
 
