@@ -8,8 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(settings.BASE_DIR)
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 MAP = ROOT / "docs/guide-map.md"
 GUIDE = ROOT / "docs/install-debian.md"

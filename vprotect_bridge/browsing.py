@@ -6,6 +6,7 @@ import hashlib
 import logging
 from itertools import islice
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import transaction
 from django.utils import timezone
 
@@ -15,6 +16,7 @@ from vprotect_bridge.client.errors import BadAnswer, NotFound, Rejected, Upstrea
 from vprotect_bridge.client.mounts import DIRECTORY
 from vprotect_bridge.client.mounts import FileEntry as UpstreamEntry
 from vprotect_bridge.client.types import Listing
+from vprotect_bridge.connection import own_connection, try_lock
 from vprotect_bridge.doorbell import ring_answer
 from vprotect_bridge.models import FileEntry, Folder, Mount
 from vprotect_bridge.mounts import is_unmounted, note_closed
@@ -66,13 +68,28 @@ def _asked(mount: Mount, file_system_guid: str, path: str, parent: Folder | None
 # ── Answering ────────────────────────────────────────────────────────────────
 
 
+def has_waiting() -> bool:
+    return Folder.across_tenants.filter(answered_at=None).exists()
+
+
 def answer_folders(api: VProtect) -> int:
-    """Reads every folder that somebody waits for; returns how many. When vProtect is away, all are told at once."""
+    """Reads every folder that somebody waits for and no other worker is reading; returns how many.
+
+    When vProtect is away, all are told at once; one that takes longer than the task may is told too.
+    """
     waiting = Folder.across_tenants.filter(answered_at=None)
     answered = 0
     for folder in waiting.select_related("mount").order_by("asked_at"):
         try:
-            problem = _read(api, folder)
+            with own_connection() as pg:
+                if not try_lock(pg, f"folder {folder.pk}"):
+                    continue
+                problem = _read(api, folder)
+        except SoftTimeLimitExceeded:
+            # Whoever began it anew each time would never come to the folders behind it.
+            logger.warning("folder %s: not read in time", folder.pk)
+            waiting.filter(pk=folder.pk).update(answered_at=timezone.now(), problem=Problem.AWAY)
+            break
         except UpstreamError as error:
             logger.warning("folder %s: %s", folder.pk, error)
             others = waiting if not error.was_answered else waiting.filter(pk=folder.pk)

@@ -92,7 +92,11 @@ def remove_old() -> None:
     retention.remove_old()
 
 
-@shared_task
+# As long as a folder of a hundred thousand takes on a busy machine.
+LONGEST_READING_SECONDS = 240
+
+
+@shared_task(soft_time_limit=LONGEST_READING_SECONDS, time_limit=LONGEST_READING_SECONDS + 30)
 def answer() -> None:
     questions.answer_questions(vprotect())
     browsing.answer_folders(vprotect())
@@ -102,8 +106,9 @@ def answer() -> None:
 @_alone
 def mounts() -> None:
     mounting.follow_mounts(vprotect())
-    # Those for which the ring was lost.
-    browsing.answer_folders(vprotect())
+    # Those for which the ring was lost. They are not read here: what is to be closed would wait for a large one.
+    if browsing.has_waiting():
+        doorbell.ring_answer()
 
 
 # As long as a large file over a slow line takes; each piece of it has a deadline of its own.

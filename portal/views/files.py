@@ -28,8 +28,8 @@ from vprotect_bridge.restore_wishes import restore_points
 from vprotect_bridge.services import WishRefused, ask, open_operation
 
 PATIENCE = timedelta(seconds=10)
-# A folder of a hundred thousand takes its time.
-PATIENCE_WITH_FOLDERS = timedelta(seconds=60)
+# A folder of a hundred thousand takes its time; the page goes on asking, and says that it does.
+PATIENCE_WITH_FOLDERS = timedelta(seconds=30)
 MOST_POINTS = 400
 CLOSED_SHOWN = 10
 
@@ -144,6 +144,7 @@ def mount_detail(request: TenantRequest, tenant: str, mount_id: UUID) -> HttpRes
     context = {
         "mount": mount,
         "downloads": downloads,
+        "is_fetching": any(download.is_under_way for download in downloads),
         "chosen_count": ChosenEntry.objects.filter(user=request.membership.user_id, mount=mount).count(),
     }
     return render(request, "portal/mount.html", context)
@@ -193,16 +194,18 @@ def folder(request: TenantRequest, tenant: str, mount_id: UUID, folder_id: UUID)
     if request.method == "POST":
         _choose(request, mount)
         return redirect(f"{request.path}?{request.GET.urlencode()}")
-    if unchanged := polls.nothing_new(request, _word(shown)):
+    is_asking = shown.answered_at is None
+    is_late = is_asking and timezone.now() - shown.asked_at > PATIENCE_WITH_FOLDERS
+    word = polls.word_for([(shown.pk, shown.answered_at, shown.problem, is_late)])
+    if unchanged := polls.nothing_new(request, word):
         return unchanged
     query = FolderQuery.read(request.GET)
-    is_late = timezone.now() - shown.asked_at > PATIENCE_WITH_FOLDERS
     context = {
         "mount": mount,
         "folder": shown,
-        "seen": _word(shown),
-        "is_asking": shown.answered_at is None and not is_late,
-        "is_late": shown.answered_at is None and is_late,
+        "seen": word,
+        "is_asking": is_asking,
+        "is_late": is_late,
         "crumbs": _crumbs(mount, shown),
         "query": query,
         "client_key": uuid4(),
@@ -210,10 +213,6 @@ def folder(request: TenantRequest, tenant: str, mount_id: UUID, folder_id: UUID)
         **tray_context(request, mount),
     }
     return render(request, "portal/folder.html", context)
-
-
-def _word(folder: Folder) -> str:
-    return polls.word_for([(folder.pk, folder.answered_at, folder.problem)])
 
 
 def _choose(request: TenantRequest, mount: Mount) -> None:

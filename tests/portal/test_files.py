@@ -12,9 +12,8 @@ import pytest
 from bs4 import BeautifulSoup
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone, translation
+from django.utils import timezone
 
-from portal.files_forms import MountForm
 from portal.streams import Stream
 from portal.views.downloads import disposition
 from tenants.models import AuditEntry, Membership, Role, Tenant, User
@@ -216,6 +215,19 @@ def test_a_folder_that_is_being_read_is_polled(browser: Client, mount: Mount, fo
     assert answer.status_code == 200 and not BeautifulSoup(answer.content, "html.parser").select("#folder[hx-get]")
 
 
+def test_a_folder_that_takes_long_says_so_and_is_still_polled(browser: Client, mount: Mount, folder: Folder):
+    Folder.across_tenants.update(answered_at=None)
+    page = address("folder", mount, folder.pk)
+    seen = str(BeautifulSoup(browser.get(page).content, "html.parser").select_one("#folder")["hx-get"])
+    Folder.across_tenants.update(asked_at=timezone.now() - timedelta(minutes=2))
+    late = browser.get(seen)
+    assert "It takes longer than usual" in words(late)
+    poll = str(BeautifulSoup(late.content, "html.parser").select_one("#folder")["hx-get"])
+    assert browser.get(poll).status_code == 204
+    Folder.across_tenants.update(answered_at=timezone.now())
+    assert BeautifulSoup(browser.get(poll).content, "html.parser").select("table.files")
+
+
 @pytest.mark.parametrize("problem", Folder.Problem.values)
 def test_what_is_the_matter_is_said(problem: str, browser: Client, mount: Mount, folder: Folder):
     Folder.across_tenants.update(problem=problem)
@@ -401,8 +413,3 @@ def test_the_day_that_is_over_is_told_with_what_is_left(browser: Client, mount: 
 def test_somebody_elses_machine_opens_nothing(browser: Client, opener: User, pine: Tenant, point: Backup):
     machine_of(pine, "theirs")
     assert browser.get("/t/sunflower/machines/theirs/files/").status_code == 404
-
-
-def test_how_long_a_backup_stays_open_is_said_in_the_language_of_the_page():
-    with translation.override("de"):
-        assert "4 Stunden" in str(MountForm(points=[])["hours"])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django_scopes import scope
 
 from tenants.models import Membership
 from tests.shapes import WatchedSimulator
 from tests.vprotect_bridge.conftest import Saved, bring_back
 from tests.vprotect_bridge.opened import clicked
-from vprotect_bridge.browsing import answer_folders, folder_in, root_of
+from vprotect_bridge.browsing import answer_folders, folder_in, has_waiting, root_of
 from vprotect_bridge.client.api import VProtect
+from vprotect_bridge.connection import own_connection, try_lock
 from vprotect_bridge.models import FileEntry, Folder, Mount
 from vprotect_simulator import file_tree
 from vprotect_simulator.server import SimulatorServer
@@ -122,6 +125,24 @@ def test_when_vprotect_is_away_all_who_wait_are_told(
     answer_folders(api)
     assert set(Folder.across_tenants.values_list("problem", flat=True)) == {"away"}
     assert len(simulator.control.ledger("POST", "/mounted-file-systems")) == 1
+
+
+def test_what_is_not_read_in_time_is_said_once_and_can_be_asked_again(
+    api: VProtect, opener: Membership, mount: Mount, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr("vprotect_bridge.browsing._keep", Mock(side_effect=SoftTimeLimitExceeded))
+        assert opened(api, opener, mount).problem == "away"
+    assert not has_waiting()
+    assert opened(api, opener, mount).problem == ""
+
+
+def test_a_folder_is_read_by_one_worker_at_a_time(api: VProtect, opener: Membership, mount: Mount):
+    folder = clicked(opener, lambda: root_of(mount, mount.file_systems[0]["guid"]))
+    with own_connection() as another:
+        assert try_lock(another, f"folder {folder.pk}")
+        assert answer_folders(api) == 0 and has_waiting()
+    assert answer_folders(api) == 1 and not has_waiting()
 
 
 def test_a_folder_too_large_is_said(api: VProtect, opener: Membership, mount: Mount, monkeypatch: pytest.MonkeyPatch):
