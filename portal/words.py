@@ -182,13 +182,13 @@ AUDIT_ACTION = {
 
 # vProtect's own texts name hosts and paths (docs/vprotect-api.md, 20, trap 36): only these sentences are shown.
 _REASONS: tuple[tuple[str, Text], ...] = (
+    (r"quota", _("A quota that your provider set in the backup system is used up.")),
     (r"not enough space|no space|disk full", _("There was not enough free space to prepare the backup.")),
     (r"destination is not assigned", _("The destination cannot be reached from where this machine runs.")),
     (r"window passed|not started", _("It could not start inside its window.")),
     (r"timed? ?out|cannot connect|connection refused|unreachable", _("The machine's platform could not be reached.")),
     (r"not present|does not exist", _("The machine no longer exists on its platform.")),
     (r"cancel", _("It was cancelled.")),
-    (r"quota", _("The storage quota is used up.")),
     (r"snapshot", _("The platform could not take a snapshot of the machine.")),
 )
 # The names of work that is neither a backup nor a restore of a whole machine; others by their task type.

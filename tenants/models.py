@@ -34,6 +34,11 @@ def _groups(label: Any) -> ArrayField:
     return ArrayField(models.CharField(max_length=255), default=list, blank=True, verbose_name=label)
 
 
+def _number(label: Any) -> models.PositiveIntegerField:
+    """Of a limit: empty = none."""
+    return models.PositiveIntegerField(label, null=True, blank=True)
+
+
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
         user = self.model(email=self.normalize_email(email).lower(), **fields)
@@ -80,7 +85,7 @@ class User(AbstractUser):
 class Tenant(models.Model):
     """A customer of the provider. `time_zone` is an IANA name.
 
-    Caps are the operator's; `running_cap` null = as many as vProtect takes. One that leaves is inactive, and from
+    Caps and warnings are the operator's (`vprotect_bridge.limits`), null = none. One that leaves is inactive, and from
     `leaves_at` on an operator may remove what it has. Its row stays, with `removed_at`.
     """
 
@@ -101,6 +106,14 @@ class Tenant(models.Model):
     download_cap_gib = models.PositiveIntegerField(
         _("GiB of single files a day"), default=20, help_text=_("Of the tenant's own day, for all its people together.")
     )
+    daily_backup_warning = _number(_("backups on demand a day: warn from"))
+    daily_backup_cap = _number(_("backups on demand a day: at most"))
+    daily_restore_warning = _number(_("restores a day: warn from"))
+    daily_restore_cap = _number(_("restores a day: at most"))
+    planned_machine_warning = _number(_("machines in plans: warn from"))
+    planned_machine_cap = _number(_("machines in plans: at most"))
+    stored_gib_warning = _number(_("GiB of backups kept: warn from"))
+    stored_gib_cap = _number(_("GiB of backups kept: at most"))
     leaves_at = models.DateTimeField(_("leaves"), null=True, editable=False)
     removed_at = models.DateTimeField(_("removed"), null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -113,6 +126,13 @@ class Tenant(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """A warning that comes after the refusal would never be seen."""
+        for field in ("daily_backup", "daily_restore", "planned_machine", "stored_gib"):
+            warning, cap = getattr(self, f"{field}_warning"), getattr(self, f"{field}_cap")
+            if warning is not None and cap is not None and warning > cap:
+                raise ValidationError({f"{field}_warning": _("The warning must come before the limit.")})
 
 
 class Role(models.TextChoices):

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tenants.audit import record_of
 from tenants.models import Membership
+from vprotect_bridge import limits
 from vprotect_bridge.backup_rules import goes_by_rules, rules_by_policy
 from vprotect_bridge.doorbell import ring_answer, ring_submit
 from vprotect_bridge.models import BulkRequest, Machine, Operation, OperationEvent, Plan, PlanChange, Question
@@ -136,7 +137,7 @@ def request_bulk_backup(
     """One operation for each machine that can have one, and one ring; returns the request and whether it is new.
 
     The operations' own keys come from `client_key`, so that the same form makes nothing twice. Raises `WishRefused`
-    for what works for no machine.
+    for what works for no machine, and for more than the tenant's limits allow.
     """
     if there := _same_click(membership, client_key):
         return there, False
@@ -152,6 +153,10 @@ def request_bulk_backup(
     )
     try:
         with transaction.atomic():
+            own = limits.OF_OPERATIONS[Operation.Kind.BACKUP]
+            if limits.wait_for_turn(membership.tenant, own) and (there := _same_click(membership, client_key)):
+                return there, False
+            limits.check(membership.tenant, own, len(wanted))
             made = _keep_operations(request, membership, wanted, wish, start, address)
             late = [Prospect(machine, Reason.RUNNING) for machine in wanted if machine.guid not in made]
             request.machine_guids = made

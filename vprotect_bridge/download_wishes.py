@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import transaction
@@ -24,11 +22,11 @@ from tenants.people import lock
 from vprotect_bridge import file_paths
 from vprotect_bridge.client.mounts import DIRECTORY, REGULAR_FILE
 from vprotect_bridge.doorbell import ring_fetch
+from vprotect_bridge.limits import GIB, midnight_of
 from vprotect_bridge.models import ChosenEntry, Download, FileEntry, Mount
 from vprotect_bridge.mounting import may_open
 from vprotect_bridge.services import WishRefused
 
-GIB = 1024**3
 MOST_CHOSEN = 1000
 # So many paths of a download are in the audit; the count of all is beside them.
 MOST_AUDITED = 50
@@ -52,11 +50,6 @@ def allowance_of(tenant: Tenant) -> Allowance:
     cap = Tenant.objects.values_list("download_cap_gib", flat=True).get(pk=tenant.pk)
     today = Download.objects.filter(tenant=tenant, created_at__gte=midnight_of(tenant))
     return Allowance(cap * GIB, today.aggregate(bytes=Sum("reserved_bytes"))["bytes"] or 0)
-
-
-def midnight_of(tenant: Tenant) -> datetime:
-    now = timezone.now().astimezone(ZoneInfo(tenant.time_zone))
-    return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 # ── Choosing ─────────────────────────────────────────────────────────────────

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from tenants.audit import record_of
 from tenants.correlation import correlation_id
 from tenants.models import Grant, Membership, Role, Tenant
-from vprotect_bridge import plan_times
+from vprotect_bridge import limits, plan_times
 from vprotect_bridge.client.plans import DAY_MS, Retention
 from vprotect_bridge.doorbell import ring_plans
 from vprotect_bridge.models import Machine, Plan, PlanChange, Standing
@@ -235,6 +235,7 @@ def check_plan(membership: Membership, wish: PlanWish, plan: Plan | None = None)
         raise WishRefused(_("Only your provider can change this plan."))
     _check_name(wish, plan)
     _check_machines(wish)
+    limits.check_plan(membership.tenant, wish.machine_guids, plan)
     granted = Grant.objects.filter(kind=Grant.Kind.DESTINATION, guid=wish.destination_guid)
     if not granted.exists():
         raise WishRefused(_("Choose one of the destinations that are offered."), "destination")
@@ -392,6 +393,9 @@ def _keep(
     client_key: UUID,
     address: str | None,
 ) -> PlanChange:
+    # Looked at before without waiting; two changes at the same moment count each other here.
+    if wish and limits.wait_for_turn(membership.tenant, limits.OF_PLANS):
+        limits.check_plan(membership.tenant, wish.machine_guids, plan)
     change = PlanChange.objects.create(
         tenant=membership.tenant,
         plan=plan,

@@ -16,25 +16,18 @@ from django.utils.translation import gettext_lazy as _
 from tenants.audit import record_of
 from tenants.correlation import correlation_id
 from tenants.models import Grant, Membership, Role
+from vprotect_bridge import limits
 from vprotect_bridge.backup_rules import goes_by_rules, place_of, rule_for, rules_of
 from vprotect_bridge.doorbell import ring_answer, ring_submit
 from vprotect_bridge.models import Machine, Operation, OperationEvent, Plan, Question, UpstreamStatus
 from vprotect_bridge.plan_facts import Facts
+from vprotect_bridge.refusal import WishRefused
 from vprotect_bridge.submit import choose_marker
 
 SHORTEST_WINDOW = timedelta(minutes=15)
 LONGEST_WINDOW = timedelta(days=7)
 SENT_AT_LATEST_BEFORE_END = timedelta(minutes=10)
 AN_ANSWER_IS_FRESH_FOR = timedelta(minutes=1)
-
-
-class WishRefused(Exception):
-    """Nothing was kept. `user_message` is for the person, `field` names the input that it is about, if one."""
-
-    def __init__(self, user_message: str | Promise, field: str = "") -> None:
-        super().__init__(str(user_message))
-        self.user_message = user_message
-        self.field = field
 
 
 @dataclass(frozen=True)
@@ -83,10 +76,17 @@ def keep_once(
 ) -> tuple[Operation, bool]:
     """Keeps a wish and rings for a worker, or returns the operation that was faster; and whether this call made it.
 
-    Raises `WishRefused` with `otherwise` for one of another tenant, who owned the machine until lately.
+    Raises `WishRefused` for what is above the tenant's limits, and with `otherwise` for one of another tenant, who
+    owned the machine until lately.
     """
+    own = limits.OF_OPERATIONS.get(kind, ())
     try:
         with transaction.atomic():
+            if limits.wait_for_turn(membership.tenant, own) and (
+                there := operation_there(membership, machine, client_key, kind)
+            ):
+                return there, False
+            limits.check(membership.tenant, own)
             operation = keep()
     except IntegrityError:
         # A second click was faster; the database allows one of them.

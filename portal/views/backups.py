@@ -19,6 +19,7 @@ from portal.forms import BackupForm, Place
 from tenants.audit import address_of
 from tenants.middleware import TenantRequest
 from tenants.models import Role
+from vprotect_bridge import limits
 from vprotect_bridge.backup_rules import goes_by_rules, rules_of
 from vprotect_bridge.models import Machine, Operation, Plan, Question
 from vprotect_bridge.plan_wishes import may_change_plans
@@ -58,6 +59,7 @@ def backup_create(request: TenantRequest, tenant: str, guid: str) -> HttpRespons
         "form": form,
         "plan_to_extend": _plan_to_extend(request, machine),
         "why_no_rule": why_no_rule(machine) if by_rules else "",
+        "usages": limits.usages(request.tenant, limits.OF_OPERATIONS[Operation.Kind.BACKUP]),
         "may_plan": may_change_plans(request.membership),
         **destination_context(question, places, form["destination"].value() if places else "", by_rules=by_rules),
     }

@@ -23,6 +23,7 @@ from portal.views.backups import backup_form, granted_places
 from tenants.audit import address_of
 from tenants.middleware import TenantRequest
 from tenants.models import Role
+from vprotect_bridge import limits
 from vprotect_bridge.backup_rules import goes_by_rules
 from vprotect_bridge.bulk import (
     MOST_MACHINES,
@@ -40,6 +41,7 @@ from vprotect_bridge.services import WishRefused, check_wish, incremental_polici
 
 # What the picker sends beside the machines: the next step has those that were seen, and no others.
 PICKER = {"picker", "shown", "every", "added", "removed", "pick", "pick_q", "pick_only"}
+LIMITS = limits.OF_OPERATIONS[Operation.Kind.BACKUP]
 FAILED = {Operation.Outcome.FAILED, Operation.Outcome.REFUSED, Operation.Outcome.MISSED}
 
 
@@ -73,7 +75,8 @@ def bulk_backup(request: TenantRequest, tenant: str) -> HttpResponse:
             )
         except WishRefused as refused:
             form.add_error(refused.field or None, str(refused.user_message))
-    return _form_page(request, "portal/bulk_backup.html", selection, form, destinations=destinations, by_rules=by_rules)
+    more = {"destinations": destinations, "by_rules": by_rules, "usages": limits.usages(request.tenant, LIMITS)}
+    return _form_page(request, "portal/bulk_backup.html", selection, form, **more)
 
 
 def _is_sent(request: TenantRequest, form: forms.Form) -> bool:
@@ -115,6 +118,7 @@ def _look(request: TenantRequest, selection: Selection, form: BackupForm) -> Htt
         if request.POST.get("seen") == context["seen"]:
             return HttpResponse(status=204)
         return render(request, "portal/partials/bulk_prospects.html", context)
+    limits.check(request.tenant, LIMITS, context["taken"])
     names = {d.guid: d.name for d in access.granted_destinations()}
     context |= {"wish": wish, "destination": names.get(wish.destination_guid), "carried": _carried(request, selection)}
     return render(request, "portal/bulk_backup_look.html", context)

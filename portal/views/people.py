@@ -32,6 +32,7 @@ from tenants.people import (
     remove_member,
     revoke,
 )
+from vprotect_bridge import limits
 
 
 @require_safe
@@ -169,5 +170,5 @@ def tenant_settings(request: TenantRequest, tenant: str) -> HttpResponse:
         else:
             messages.success(request, _("The settings are saved."))
             return redirect("settings", tenant)
-    context = {"form": form, "zones": sorted(available_timezones())}
+    context = {"form": form, "zones": sorted(available_timezones()), "usages": limits.usages(request.tenant)}
     return render(request, "portal/settings.html", context, status=422 if form.is_bound else 200)

@@ -35,6 +35,7 @@ from portal.plan_words import plan_name
 from tenants.audit import address_of
 from tenants.middleware import TenantRequest
 from tenants.models import Role
+from vprotect_bridge import limits
 from vprotect_bridge.backup_rules import goes_by_rules
 from vprotect_bridge.doorbell import ring_plans
 from vprotect_bridge.models import Destination, Plan, PlanChange, Standing
@@ -240,6 +241,7 @@ def _form_page(request: TenantRequest, plan: Plan | None, initial: dict[str, Any
         "form": form,
         "formset": formset,
         "picker": picker,
+        "usages": limits.usages(request.tenant, limits.OF_PLANS),
         "has_machines": picker.total or picker.is_arranging,
         "destinations": destinations,
         "zones": sorted(available_timezones()),

@@ -20,6 +20,7 @@ from portal.forms import RestoreForm
 from tenants.audit import address_of
 from tenants.middleware import TenantRequest
 from tenants.models import Role
+from vprotect_bridge import limits
 from vprotect_bridge.models import Backup, Machine, Operation, Question
 from vprotect_bridge.restore_wishes import (
     PLATFORMS,
@@ -92,6 +93,7 @@ def _review(request: TenantRequest, machine: Machine, form: RestoreForm) -> Http
         "machine": machine,
         "form": form,
         "place": place,
+        "usages": limits.usages(request.tenant, limits.OF_OPERATIONS[Operation.Kind.RESTORE]),
         "new_name": place.name or machine.name,
         "project": machine.project_name if PLATFORMS[machine.platform].needs_project else "",
         **target_context(question, place.hypervisor.guid),

@@ -43,6 +43,28 @@ class TenantAdmin(InvitingAdmin, AuditedAdmin):
     list_filter = ["is_active", ("leaves_at", admin.EmptyFieldListFilter)]
     search_fields = ["name", "slug", "claims__value", "memberships__user__email"]
     prepopulated_fields: ClassVar = {"slug": ["name"]}
+    fieldsets = (
+        (None, {"fields": ["name", "slug", "is_active", "time_zone", "second_factor_required"]}),
+        (
+            _("Limits"),
+            {
+                "description": _(
+                    "From a warning on the tenant's people are told; what is above a limit is refused, with what "
+                    "is left. Empty: no limit. Days are the tenant's own."
+                ),
+                "fields": [
+                    "priority_cap",
+                    "running_cap",
+                    ("daily_backup_warning", "daily_backup_cap"),
+                    ("daily_restore_warning", "daily_restore_cap"),
+                    ("planned_machine_warning", "planned_machine_cap"),
+                    ("stored_gib_warning", "stored_gib_cap"),
+                    "mount_cap",
+                    "download_cap_gib",
+                ],
+            },
+        ),
+    )
     inlines = [GrantInline, MembershipInline, BrandInline]
     change_form_template = "operator/tenant.html"
 

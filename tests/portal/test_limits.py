@@ -1,0 +1,79 @@
+"""Limits on pages: what is left beside what is asked for, and all of them in the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import pytest
+from bs4 import BeautifulSoup
+from django.test import Client
+from django.utils import timezone
+
+from portal.words import failure_reason
+from tenants.models import Role, Tenant, User
+from tests.conftest import is_under_the_policy, machine_of, operation_on, person
+from tests.portal.conftest import STORE
+from vprotect_bridge.models import Machine, Operation
+
+pytestmark = pytest.mark.django_db
+
+FORM = "/t/sunflower/machines/vm-1/backup/"
+
+
+def words(answer: Any) -> str:
+    return " ".join(BeautifulSoup(answer.content, "html.parser").main.get_text(" ").split())  # type: ignore[union-attr]
+
+
+def typed() -> dict[str, str]:
+    end = timezone.localtime(timezone.now() + timedelta(hours=6), ZoneInfo("Europe/Warsaw"))
+    usual = {"backup_type": "FULL", "destination": STORE, "window_end": f"{end:%Y-%m-%dT%H:%M}", "priority": "50"}
+    return {**usual, "window_start": "", "client_key": str(uuid4())}
+
+
+def test_without_limits_a_form_says_nothing_of_them(browser: Client, machine: Machine):
+    assert "Backups on demand today" not in words(browser.get(FORM))
+
+
+def test_the_form_says_what_is_left(browser: Client, machine: Machine, tenant: Tenant):
+    Tenant.objects.update(daily_backup_cap=3)
+    operation_on(machine_of(tenant, "vm-2"), outcome="succeeded")
+    assert "Backups on demand today: 1 of 3, 2 left." in words(browser.get(FORM))
+
+
+def test_a_warning_still_lets_it_through(browser: Client, machine: Machine, tenant: Tenant):
+    Tenant.objects.update(daily_backup_warning=1)
+    operation_on(machine_of(tenant, "vm-2"), outcome="succeeded")
+    assert "warned from 1 on; it still goes through" in words(browser.get(FORM))
+    assert browser.post(FORM, typed()).status_code == 302
+
+
+def test_above_the_limit_the_form_stays_as_it_was_typed(browser: Client, machine: Machine):
+    Tenant.objects.update(daily_backup_cap=0)
+    answer = browser.post(FORM, {**typed(), "priority": "37"})
+    assert answer.status_code == 422 and is_under_the_policy(answer.content.decode())
+    assert "Your organisation may ask for 0 backups a day." in words(answer)
+    assert BeautifulSoup(answer.content, "html.parser").select_one("#id_priority")["value"] == "37"  # type: ignore[index]
+    assert not Operation.across_tenants.exists()
+
+
+def test_many_machines_are_refused_before_the_look(browser: Client, machine: Machine, tenant: Tenant):
+    Tenant.objects.update(daily_backup_cap=1)
+    machines = {"machines": ["vm-1", machine_of(tenant, "vm-2").guid]}
+    answer = browser.post("/t/sunflower/bulk/backup/", {**typed(), **machines})
+    assert answer.status_code == 422 and "Left today: 1, needed: 2." in words(answer)
+
+
+def test_settings_list_every_limit(tenant: Tenant, as_web: Callable[[User], Client]):
+    Tenant.objects.update(daily_restore_cap=0, planned_machine_cap=7, stored_gib_warning=0, running_cap=4)
+    page = words(as_web(person(tenant, "administrator", Role.ADMIN)).get("/t/sunflower/settings/"))
+    for told in ("Restores today 0 of 0 used up", "Machines in plans 0 of 7", "4; the others wait in line"):
+        assert told in page
+    assert "GiB of backups kept 0 a warning from 0 on" in page and "Backups on demand today" not in page
+
+
+def test_a_quota_of_vprotect_is_told_as_such():
+    assert "quota that your provider set" in str(failure_reason("HARD quota Daily exceeded: not enough space left"))

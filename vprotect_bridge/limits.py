@@ -1,0 +1,197 @@
+"""What an operator allows a tenant: how much is used, and whether more may be asked for.
+
+All of them are fields of `Tenant`. A warning is only told; a cap refuses with what is left. The highest priority is
+looked at where a wish is checked, the most operations at once where wishes are sent (`submit`), open backups and single
+files where they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.db.models import Q, Sum
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models import Tenant
+from tenants.people import lock
+from vprotect_bridge.models import BackupDay, Machine, Operation, Plan, PlanChange
+from vprotect_bridge.refusal import WishRefused
+
+GIB = 1024**3
+Outcome = Operation.Outcome
+
+
+@dataclass(frozen=True)
+class Limit:
+    """`field` is how its two numbers begin on `Tenant`; `counted` says how much of it is used."""
+
+    field: str
+    title: str | Promise
+    counted: Callable[[Tenant], int]
+    refusal: str | Promise
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A limit with what is used of it. None = the operator has set none."""
+
+    limit: Limit
+    used: int
+    warning: int | None
+    cap: int | None
+
+    @property
+    def left(self) -> int | None:
+        return None if self.cap is None else max(self.cap - self.used, 0)
+
+    @property
+    def is_used_up(self) -> bool:
+        return self.left == 0
+
+    @property
+    def is_warned(self) -> bool:
+        return self.warning is not None and self.used >= self.warning
+
+
+# ── Counting ─────────────────────────────────────────────────────────────────
+
+
+def midnight_of(tenant: Tenant) -> datetime:
+    """When the tenant's own day began."""
+    now = timezone.now().astimezone(ZoneInfo(tenant.time_zone))
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _asked_today(kind: str) -> Callable[[Tenant], int]:
+    """What vProtect refused, what ran out of time and what was taken back before it was sent does not count."""
+    in_vain = Q(outcome__in=[Outcome.REFUSED, Outcome.MISSED]) | Q(outcome=Outcome.CANCELLED, sent_at=None)
+
+    def counted(tenant: Tenant) -> int:
+        today = Operation.objects.filter(tenant=tenant, kind=kind, created_at__gte=midnight_of(tenant))
+        return today.filter(origin=Operation.Origin.PORTAL).exclude(in_vain).count()
+
+    return counted
+
+
+def _planned_machines(tenant: Tenant) -> int:
+    return Machine.objects.filter(tenant=tenant, vanished_at=None).exclude(policy_guid="").count()
+
+
+def _stored_gib(tenant: Tenant) -> int:
+    stored = BackupDay.objects.filter(tenant=tenant).aggregate(size=Sum("restorable_size"))["size"]
+    return (stored or 0) // GIB
+
+
+BACKUPS = Limit(
+    "daily_backup",
+    _("Backups on demand today"),
+    _asked_today(Operation.Kind.BACKUP),
+    _(
+        "Your organisation may ask for %(cap)d backups a day. Left today: %(left)d, needed: %(more)d. "
+        "They count anew from midnight on."
+    ),
+)
+RESTORES = Limit(
+    "daily_restore",
+    _("Restores today"),
+    _asked_today(Operation.Kind.RESTORE),
+    _(
+        "Your organisation may ask for %(cap)d restores a day. Left today: %(left)d, needed: %(more)d. "
+        "They count anew from midnight on."
+    ),
+)
+MACHINES = Limit(
+    "planned_machine",
+    _("Machines in plans"),
+    _planned_machines,
+    _("Your organisation may have %(cap)d machines in plans. Room for: %(left)d more, needed: %(more)d."),
+)
+STORED = Limit(
+    "stored_gib",
+    _("GiB of backups kept"),
+    _stored_gib,
+    _(
+        "Your organisation may keep %(cap)d GiB of backups, and keeps %(used)d GiB. Until some have aged out, "
+        "no backup is asked for and no machine is added to a plan."
+    ),
+)
+ALL = (BACKUPS, RESTORES, MACHINES, STORED)
+OF_OPERATIONS: dict[str, tuple[Limit, ...]] = {
+    Operation.Kind.BACKUP: (BACKUPS, STORED),
+    Operation.Kind.RESTORE: (RESTORES,),
+}
+OF_PLANS = (MACHINES, STORED)
+
+
+def usage(tenant: Tenant, limit: Limit) -> Usage:
+    warning, cap = getattr(tenant, f"{limit.field}_warning"), getattr(tenant, f"{limit.field}_cap")
+    return Usage(limit, limit.counted(tenant), warning, cap)
+
+
+def usages(tenant: Tenant, limits: Iterable[Limit] = ALL) -> list[Usage]:
+    """Of the limits that are set; one statement each, none where none is."""
+    return [usage(tenant, limit) for limit in limits if _is_set(tenant, limit)]
+
+
+def _is_set(tenant: Tenant, limit: Limit) -> bool:
+    return not (getattr(tenant, f"{limit.field}_warning") is None and _cap(tenant, limit) is None)
+
+
+def _cap(tenant: Tenant, limit: Limit) -> int | None:
+    return getattr(tenant, f"{limit.field}_cap")
+
+
+# ── Refusing ─────────────────────────────────────────────────────────────────
+
+
+def wait_for_turn(tenant: Tenant, limits: Iterable[Limit]) -> bool:
+    """Where one of them has a cap, wishes of the tenant take turns until this one's transaction ends, so that each
+    counts the ones before it. False = there is no cap, and nobody waits.
+    """
+    if all(_cap(tenant, limit) is None for limit in limits):
+        return False
+    lock(tenant)
+    return True
+
+
+def check(tenant: Tenant, limits: Iterable[Limit], more: int = 1) -> None:
+    """Raises `WishRefused` where so many more are above a cap."""
+    for limit in limits:
+        if _cap(tenant, limit) is not None:
+            _check(usage(tenant, limit), more)
+
+
+def _check(used: Usage, more: int, field: str = "") -> None:
+    if used.left is not None and more > used.left:
+        numbers = {"cap": used.cap, "used": used.used, "left": used.left, "more": more}
+        raise WishRefused(used.limit.refusal % numbers, field)
+
+
+def check_plan(tenant: Tenant, wanted: Collection[str], plan: Plan | None) -> None:
+    """Raises `WishRefused` where a plan with the machines `wanted` adds to the machines in plans above a cap.
+
+    What another change on its way takes in counts as if it were there. A plan that takes none in is never refused.
+    """
+    if all(_cap(tenant, limit) is None for limit in OF_PLANS):
+        return
+    planned = Machine.objects.filter(tenant=tenant, vanished_at=None).exclude(policy_guid="")
+    policies = dict(planned.values_list("guid", "policy_guid"))
+    coming = {guid for change in _open_changes(tenant, plan) for guid in change["machine_guids"]}
+    before = policies.keys() | coming
+    added = len(set(wanted) - before)
+    if not added:
+        return
+    leaving = {guid for guid, policy in policies.items() if plan and plan.policy_guid == policy} - set(wanted)
+    _check(Usage(MACHINES, len(before - (leaving - coming)), None, tenant.planned_machine_cap), added, "machines")
+    _check(Usage(STORED, _stored_gib(tenant), None, tenant.stored_gib_cap), 1, "machines")
+
+
+def _open_changes(tenant: Tenant, plan: Plan | None) -> list[dict[str, list[str]]]:
+    changes = PlanChange.objects.filter(tenant=tenant, state__in=PlanChange.OPEN, wanted__isnull=False)
+    others = changes.exclude(plan=plan) if plan else changes
+    return [wanted for wanted in others.values_list("wanted", flat=True) if wanted is not None]
