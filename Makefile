@@ -64,6 +64,10 @@ production: .venv/ready ## run docker-compose.yml's commands as processes behind
 upgrade: .venv/ready ## let the version before serve on a database that this one migrates (UPGRADE_FROM=)
 	$(BIN)/python -m pytest -qq tests/production/test_upgrade.py
 
+.PHONY: install-debian
+install-debian: .venv/ready ## run the commands of docs/install-debian.md in a copy of this Debian (needs root)
+	@$(BIN)/python -m tests.production.rehearse_debian
+
 .PHONY: degraded
 degraded: .venv/ready ## take vProtect, Redis and PostgreSQL away from real processes, for a minute to a day
 	$(BIN)/python -m pytest -qq tests/degraded

@@ -48,7 +48,7 @@ def _machine_page(stack: Stack, web: Web, control: Control) -> Figure:
         "0 against 36",
         f"{ours} against {theirs}",
         within=ours == 0 and theirs == 36,
-        **{"ours": ours, "proxy": theirs},
+        raw={"ours": ours, "proxy": theirs},
     )
 
 

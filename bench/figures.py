@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -31,12 +31,21 @@ class Figure:
 
 
 def compared(
-    name: str, against: str, most: float, costs: list[float], reference: list[float], *, note: str = ""
+    name: str,
+    against: str,
+    most: float,
+    costs: list[float],
+    reference: list[float],
+    *,
+    note: str = "",
+    limit: str = "",
 ) -> Figure:
     """CPU per unit against that of the reference, pair by pair."""
     found = ratio(costs, reference)
     measured = f"{found} ×, {milliseconds(costs):.1f} ms against {milliseconds(reference):.1f} ms{note}"
-    return Figure(name, against, f"≤ {most:g} ×", measured, found.median <= most, raw=_raw(found, costs, reference))
+    is_within = found.median <= most
+    raw = _raw(found, costs, reference)
+    return Figure(name, against, f"≤ {most:g} ×", measured, is_within, "" if is_within else limit, raw)
 
 
 def _raw(found: Ratio, costs: list[float], reference: list[float]) -> dict[str, Any]:
@@ -46,17 +55,27 @@ def _raw(found: Ratio, costs: list[float], reference: list[float]) -> dict[str, 
     }
 
 
-def counted(name: str, against: str, target: str, measured: str, *, within: bool, **raw: Any) -> Figure:
+def counted(
+    name: str,
+    against: str,
+    target: str,
+    measured: str,
+    *,
+    within: bool,
+    limit: str = "",
+    raw: dict[str, Any] | None = None,
+) -> Figure:
     """Exact, so that the target is as well."""
-    return Figure(name, against, target, measured, within, raw=raw)
+    return Figure(name, against, target, measured, within, limit, raw or {})
 
 
-def table(figures: Iterable[Figure]) -> str:
+def table(figures: Sequence[Figure]) -> str:
     rows = [COLUMNS, *(figure.as_row() for figure in figures)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "─" * max(map(len, lines)))
-    return "\n".join(lines)
+    limits = [f"The limit of “{figure.name}”: {figure.limit}." for figure in figures if figure.limit]
+    return "\n".join([*lines, *([""] if limits else []), *limits])
 
 
 def last_line(figures: list[Figure]) -> str:

@@ -94,7 +94,7 @@ def _size_of_the_list(web: Web, pairs: int) -> Iterator[Figure]:
     is_same = len(set(queries.values())) == 1 and max(queries.values()) <= MOST_QUERIES
     told = ", ".join(f"{name}: {count}" for name, count in queries.items())
     yield counted(
-        "statements of these pages", "each other", f"equal, ≤ {MOST_QUERIES}", told, within=is_same, **queries
+        "statements of these pages", "each other", f"equal, ≤ {MOST_QUERIES}", told, within=is_same, raw=queries
     )
 
 

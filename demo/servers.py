@@ -155,7 +155,7 @@ class PostgreSQL(_Server):
         if self._as_nobody:
             package = _copy_with_libraries(package, self._home / "programs")
         elif not _is_ordinary_user():
-            return [*_NAMESPACE, str(package / "pginstall" / "bin" / name)]
+            return [*namespace_of_nobody(), str(package / "pginstall" / "bin" / name)]
         return [str(package / "pginstall" / "bin" / name)]
 
 
@@ -223,6 +223,11 @@ def _valkey_binary() -> Path:
 # PostgreSQL refuses to run as root or as a user without a name. A user namespace shows it nobody, whom every
 # system knows, and keeps the files ours.
 _NAMESPACE = ["unshare", "-U", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
+
+
+def namespace_of_nobody() -> list[str]:
+    """What goes before a command that refuses to run as root; nothing for an ordinary user."""
+    return [] if _is_ordinary_user() else _NAMESPACE
 
 
 @cache

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext_lazy
+from django.utils.translation import ngettext
 
 from portal import words
 from portal.forms import full_minute
@@ -21,7 +21,7 @@ class MountForm(forms.Form):
     )
     hours = forms.TypedChoiceField(
         coerce=int,
-        choices=[(n, ngettext_lazy("%(n)d hour", "%(n)d hours", n) % {"n": n}) for n in HOURS],
+        choices=lambda: [(n, ngettext("%(n)d hour", "%(n)d hours", n) % {"n": n}) for n in HOURS],
         initial=4,
         label=_("Close by itself after"),
         error_messages={"invalid_choice": _("Choose one of the times that are offered.")},

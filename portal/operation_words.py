@@ -27,12 +27,12 @@ def estimate(operation: Operation, now: datetime | None = None) -> str:
     if operation.started_at is None:
         sentence, time = _now("Usually takes %(time)s, from %(history)s."), about(usual)
     elif (worked := ((now or timezone.now()) - operation.started_at).total_seconds() * 1000) <= usual:
-        sentence, time = _now("%(time)s left, from %(history)s."), capitalised(about(usual - worked))
+        sentence, time = _now("%(time)s left, from %(history)s."), about(usual - worked)
     elif worked <= longest:
         sentence, time = _now("Longer than usual: %(time)s, from %(history)s."), about(usual)
     else:
         sentence, time = _now("Longer than ever before; the longest took %(time)s, from %(history)s."), about(longest)
-    return sentence % {"time": time, "history": _history(operation)}
+    return capitalised(sentence % {"time": time, "history": _history(operation)})
 
 
 def _history(operation: Operation) -> str:

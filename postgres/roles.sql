@@ -12,6 +12,8 @@ BEGIN
     END LOOP;
 END $$;
 
+-- A migration that waits for a table keeps everybody behind it waiting: it gives up and is started again.
+ALTER ROLE portal_owner SET lock_timeout = '10s';
 ALTER ROLE portal_web SET statement_timeout = '15s';
 ALTER ROLE portal_web SET lock_timeout = '5s';
 ALTER ROLE portal_web SET idle_in_transaction_session_timeout = '30s';

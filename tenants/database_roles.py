@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from django.apps import apps
-from django.db import connection
+from django.db import connection, transaction
 from psycopg import sql
 
 WEB, OPERATOR, WORKER = "portal_web", "portal_operator", "portal_worker"
@@ -61,10 +61,11 @@ def declared_access() -> dict[str, Access]:
 
 
 def apply_access(**kwargs: Any) -> None:
+    """One table in one transaction: nobody who is served meanwhile is without rights, or waits in a circle."""
     existing = set(connection.introspection.table_names())
-    with connection.cursor() as cursor:
-        for table, access in declared_access().items():
-            if table in existing:
+    for table, access in declared_access().items():
+        if table in existing:
+            with transaction.atomic(), connection.cursor() as cursor:
                 for statement in _statements(table, access):
                     cursor.execute(statement.as_string(cursor.connection))
 

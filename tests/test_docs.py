@@ -8,9 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 
-ROOT = Path(settings.BASE_DIR)
+ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 MAP = ROOT / "docs/guide-map.md"
 GUIDE = ROOT / "docs/install-debian.md"

@@ -83,6 +83,12 @@ def when(moment: datetime | None, empty: str = "–") -> SafeString | str:
 
 
 @register.filter
+def to_select(name: str) -> str:
+    """What the box before a machine does; in each row a block of the template would take five times as long."""
+    return _("Select %(name)s") % {"name": name}
+
+
+@register.filter
 def full_time(moment: datetime | None) -> str:
     return dates.full(moment) if moment else ""
 

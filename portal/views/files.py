@@ -144,7 +144,6 @@ def mount_detail(request: TenantRequest, tenant: str, mount_id: UUID) -> HttpRes
     context = {
         "mount": mount,
         "downloads": downloads,
-        "is_fetching": any(download.is_under_way for download in downloads),
         "chosen_count": ChosenEntry.objects.filter(user=request.membership.user_id, mount=mount).count(),
     }
     return render(request, "portal/mount.html", context)

@@ -65,9 +65,10 @@ def invitation(request: HttpRequest) -> HttpResponse:
 
 def _accepted(request: HttpRequest, found: Invitation, user: User) -> HttpResponse:
     if not accept(found, user, address=address_of(request)):
-        # Used or taken back since it was looked at: nobody new is left behind.
+        # Used or taken back since it was looked at: nobody new is left behind. After that nothing can be read.
+        answer = render(request, "portal/invitation_over.html", status=404)
         transaction.set_rollback(True)
-        return render(request, "portal/invitation_over.html", status=404)
+        return answer
     # The link came by mail, which proves the address.
     EmailAddress.objects.update_or_create(user=user, email=user.email, defaults={"verified": True, "primary": True})
     del request.session[SESSION_KEY]

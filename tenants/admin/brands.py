@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from tenants import logos
@@ -13,11 +14,13 @@ from tenants.models import Brand
 
 
 class BrandForm(forms.ModelForm):
-    support_url = forms.URLField(label=_("page for support"), required=False, assume_scheme="https")
+    support_url = forms.URLField(label=capfirst(_("page for support")), required=False, assume_scheme="https")
     logo_file = forms.FileField(
-        label=_("logo"), required=False, help_text=_("PNG, JPEG, WebP or GIF, at most one megabyte; it is drawn anew.")
+        label=capfirst(_("logo")),
+        required=False,
+        help_text=_("PNG, JPEG, WebP or GIF, at most one megabyte; it is drawn anew."),
     )
-    without_logo = forms.BooleanField(label=_("take the logo away"), required=False)
+    without_logo = forms.BooleanField(label=capfirst(_("take the logo away")), required=False)
 
     class Meta:
         model = Brand

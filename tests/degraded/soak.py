@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +49,9 @@ class SoakStack(Stack):
     programs: SoakPrograms
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+        super().__init__(folder, "classic")
         usual = self.programs
-        self.programs = SoakPrograms(folder, usual.port, usual.passwords, self.urls, self.valkey.url)
+        self.programs = SoakPrograms(**{field.name: getattr(usual, field.name) for field in fields(usual)})
 
     def start(self) -> None:
         super().start()
@@ -129,6 +131,7 @@ def count(stack: SoakStack) -> dict[str, Any]:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     minutes = float(os.environ.get("SOAK_MINUTES", "10"))
     folder = Path(tempfile.mkdtemp(prefix="portal-soak-"))
     stack = SoakStack(folder)

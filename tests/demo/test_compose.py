@@ -105,7 +105,7 @@ def test_no_secret_stands_in_the_file():
 
 
 def test_migrations_run_once_and_before_everybody():
-    assert SERVICES["migrations"]["restart"] == "no"
+    assert SERVICES["migrations"]["restart"] == "on-failure:5"
     for name in set(OURS) - {"migrations"}:
         assert SERVICES[name]["depends_on"]["migrations"] == {"condition": "service_completed_successfully"}
 

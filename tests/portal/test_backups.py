@@ -388,7 +388,7 @@ def test_activity_is_paged_newest_first(browser: Client, tenant: Tenant):
 
 
 def test_an_empty_activity_says_what_appears_there(browser: Client):
-    assert "Nothing has happened yet" in words(browser.get("/t/sunflower/operations/"))
+    assert "Nothing has started here yet" in words(browser.get("/t/sunflower/operations/"))
 
 
 def test_the_same_page_for_two_tenants_of_one_person(browser: Client, member: User, pine: Tenant, machine: Machine):

@@ -12,8 +12,9 @@ import pytest
 from bs4 import BeautifulSoup
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
+from portal.files_forms import MountForm
 from portal.streams import Stream
 from portal.views.downloads import disposition
 from tenants.models import AuditEntry, Membership, Role, Tenant, User
@@ -413,3 +414,8 @@ def test_the_day_that_is_over_is_told_with_what_is_left(browser: Client, mount: 
 def test_somebody_elses_machine_opens_nothing(browser: Client, opener: User, pine: Tenant, point: Backup):
     machine_of(pine, "theirs")
     assert browser.get("/t/sunflower/machines/theirs/files/").status_code == 404
+
+
+def test_how_long_a_backup_stays_open_is_said_in_the_language_of_the_page():
+    with translation.override("de"):
+        assert "4 Stunden" in str(MountForm(points=[])["hours"])

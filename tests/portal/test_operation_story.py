@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup
 from django.test import Client
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from portal.operation_words import about, estimate
 from portal.words import operation_sentence
@@ -62,6 +62,11 @@ def working(minutes: float | None, **fields: Any) -> Operation:
 )
 def test_an_estimate_is_from_the_machines_own_history(operation: Operation, sentence: str):
     assert estimate(operation, NOW) == sentence
+
+
+def test_an_estimate_is_a_sentence_in_german_too():
+    with translation.override("de"):
+        assert estimate(working(1.9), NOW).startswith("Noch etwa 5 Minuten, nach ")
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,8 @@ def test_an_odd_invitation_is_refused(
 def test_an_invitation_is_taken_back(administrator: Client):
     _invite(administrator)
     invitation = Invitation.across_tenants.get()
-    assert NEW in administrator.get(MEMBERS).content.decode()
+    page = administrator.get(MEMBERS).content.decode()
+    assert NEW in page and "The link in the mail stops working at once." in page
     answer = administrator.post(f"/t/sunflower/invitations/{invitation.pk}/revoke/", follow=True)
     assert "no longer works" in answer.content.decode()
     assert not Invitation.across_tenants.get().is_open

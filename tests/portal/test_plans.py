@@ -294,9 +294,22 @@ def test_a_second_change_waits_for_the_first(admin: Client, plan: Plan):
 
 
 @pytest.mark.parametrize(("to", "kind"), [("paused", "pause"), ("acting", "resume")])
-def test_pause_and_resume_are_one_click(to: str, kind: str, admin: Client, plan: Plan):
+def test_a_plan_is_paused_and_resumed(to: str, kind: str, admin: Client, plan: Plan):
     answer = admin.post(f"{PLANS}{plan.pk}/switch/", {"to": to, "based_on": "seen", "client_key": str(uuid4())})
     assert answer.status_code == 302 and PlanChange.across_tenants.get().kind == kind
+
+
+def test_pausing_says_the_consequence_first(admin: Client, plan: Plan):
+    soup = BeautifulSoup(admin.get(f"{PLANS}{plan.pk}/").content, "html.parser")
+    confirmation = soup.select_one(f"details.confirm:not([open]) form[action='{PLANS}{plan.pk}/switch/']")
+    assert confirmation is not None and confirmation.button["value"] == "paused"
+    assert "Until somebody resumes it, 1 machine is not backed up by itself." in confirmation.text
+
+
+def test_what_is_being_set_up_is_not_called_a_plan_that_never_backs_up(admin: Client, plan: Plan):
+    Plan.across_tenants.update(policy_guid="", held={}, standing="idle")
+    PlanChange.across_tenants.create(tenant=plan.tenant, plan=plan, kind="create", state="working")
+    assert "Never backs up" not in words(admin.get(f"{PLANS}{plan.pk}/"))
 
 
 def test_deleting_says_the_consequence_and_wants_the_name(admin: Client, plan: Plan):

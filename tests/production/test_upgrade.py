@@ -11,11 +11,12 @@ import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
+from dataclasses import fields
 
 import pytest
 
 from demo import answers
-from demo.processes import Process
+from demo.processes import Process, ProcessFailed
 from demo.programs import ROOT
 from tests.end_to_end.conftest import Person, QuickPrograms, Stack, until
 from vprotect_simulator.names import guid_of
@@ -56,13 +57,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     archive = subprocess.run(["git", "archive", version_before()], cwd=ROOT, capture_output=True, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         files.extractall(before, filter="data")
-    stack = Stack(folder)
+    stack = Stack(folder, "classic")
     usual = stack.programs
 
     class Before(Version):
         checkout = before
 
-    stack.programs = Before(folder, usual.port, usual.passwords, stack.urls, stack.valkey.url)
+    stack.programs = Before(**{field.name: getattr(usual, field.name) for field in fields(usual)})
     try:
         stack.start()
         yield stack
@@ -87,9 +88,11 @@ def test_the_version_before_serves_through_the_migration_and_is_replaced(stack: 
 
     looks = threading.Thread(target=look_on)
     looks.start()
-    migrate = Version(*(getattr(stack.programs, name) for name in Version.__dataclass_fields__)).migrations()
-    stack._supervisor.run(migrate)
-    migrated.set()
+    now = Version(**{field.name: getattr(stack.programs, field.name) for field in fields(stack.programs)})
+    try:
+        migrate_while_it_serves(stack, now)
+    finally:
+        migrated.set()
     looks.join()
     assert set(seen) == {200} and len(seen) > 1
     assert applied(stack) > before, "there was something to migrate"
@@ -99,7 +102,6 @@ def test_the_version_before_serves_through_the_migration_and_is_replaced(stack: 
         assert person.get(f"/t/aurora-books/{page}").status_code == 200
 
     waiting = person.back_up(machine("shop-web-03"))
-    now = Version(*(getattr(stack.programs, name) for name in Version.__dataclass_fields__))
     for name in ("web", "worker", "beat"):
         old = stack.processes[name]
         old.stop(60)
@@ -110,6 +112,19 @@ def test_the_version_before_serves_through_the_migration_and_is_replaced(stack: 
     assert stack.ended(waiting)["outcome"] == "succeeded"
     assert len(stack.tasks_made(machine("shop-web-03"))) == 1
     assert stack.ended(person.back_up(machine("warehouse_api")))["outcome"] == "succeeded"
+
+
+def migrate_while_it_serves(stack: Stack, now: Version) -> None:
+    """As docker-compose.yml has it: started again up to five times when a page was in its way."""
+    for _ in range(5):
+        try:
+            stack._supervisor.run(now.migrations())
+        except ProcessFailed as failed:
+            stack._supervisor.processes = [one for one in stack._supervisor.processes if one.name != "migrations"]
+            assert "deadlock detected" in str(failed) or "lock timeout" in str(failed), failed
+        else:
+            return
+    raise AssertionError("five times something was in the way")
 
 
 def applied(stack: Stack) -> set[str]:

@@ -4,4 +4,4 @@ import sys
 
 import redis
 
-print("PONG" if redis.Redis(port=int(sys.argv[1]), password=sys.stdin.read()).ping() else "")  # noqa: T201
+print("PONG" if redis.Redis(port=int(sys.argv[1]), password=sys.stdin.read()).ping() else "")

@@ -47,8 +47,24 @@ CUMULUS = (
 )
 
 
+# Who is in a plan of its own: name of the machine or its key → policy.
+ELSEWHERE = {
+    "warehouse_api": "shop-offsite",
+    "payment-gateway": "shop-offsite",
+    "labor-app": "lab-offsite",
+    "abrechnung": "lab-offsite",
+    "cumulus-01": "erp-tape",
+}
+STORED_IN = {"shop-offsite": "offsite-s3", "lab-offsite": "offsite-s3", "erp-tape": "archive-tape"}
+# Its backup takes so long that it is still on its way when somebody first looks.
+LARGEST, LARGEST_GIB = "röntgen_archiv", 6000
+
+
 def lay_out_demo(state: State) -> None:
     add_policy(state, "archive", {"archive-nightly": ("FULL", DAYS)})
+    for name, destination in STORED_IN.items():
+        nightly = {f"{name}-nightly": ("INCREMENTAL", DAYS[:6]), f"{name}-sundays": ("FULL", DAYS[6:])}
+        add_policy(state, name, nightly, stored_in=destination)
     for kind in (*_aurora(), *_borealis(), *_cumulus(), *_nobodys()):
         add_machine(state, kind)
     wake_schedules(state)
@@ -62,7 +78,13 @@ def lay_out_demo(state: State) -> None:
 
 
 def _disk(name: str) -> int:
+    if name == LARGEST:
+        return LARGEST_GIB
     return random.Random(name).choice([8, 16, 24, 40, 60, 120, 240])  # noqa: S311
+
+
+def _policy(name: str) -> str:
+    return ELSEWHERE.get(name, "daily")
 
 
 def _aurora() -> list[Kind]:
@@ -70,7 +92,7 @@ def _aurora() -> list[Kind]:
     value = PROJECT_UUIDS["aurora-books"]
     here = partial(Kind, project="aurora-books", tenant_value=value)
     return [
-        *(here(name, disk_gib=_disk(name)) for name in AURORA),
+        *(here(name, disk_gib=_disk(name), policy=_policy(name)) for name in AURORA),
         here("kasse-köln", disk_gib=16, fails=True),
         here("blog-staging", disk_gib=8, policy="", days=0),
         here("neuer-shop_prototyp", disk_gib=40, days=0),
@@ -86,7 +108,7 @@ def _borealis() -> list[Kind]:
     """Rows that name only their project."""
     here = partial(Kind, project="borealis-clinic")
     return [
-        *(here(name, disk_gib=_disk(name)) for name in BOREALIS),
+        *(here(name, disk_gib=_disk(name), policy=_policy(name)) for name in BOREALIS),
         here("pacs-import", disk_gib=120, fails=True),
         here("befund-export", disk_gib=24, is_overdue=True),
         here("praxis-alt", disk_gib=40, present=False, days=12),
@@ -104,7 +126,8 @@ def _cumulus() -> list[Kind]:
         if number > 9:
             kinds.append(here(platform=KVM, policy="weekly-full", fails=name == "legacy_erp"))
         else:
-            kinds.append(here(platform=RHV, present=name != "telefonie"))
+            policy = _policy(f"cumulus-{number:02d}")
+            kinds.append(here(platform=RHV, present=name != "telefonie", policy=policy))
     return kinds
 
 

@@ -96,8 +96,8 @@ def _past_backup(state: State, vm: Row, at: int, kind: str, size: int, base: Row
         "_destination": None,
         "_platform": platform_of(vm),
     }
-    destination = state.destinations[guid_of("destination/primary-fs")]
-    backup["backupLocations"] = [location(backup, destination)]
+    destination = rule["_destination"] if rule else guid_of("destination/primary-fs")
+    backup["backupLocations"] = [location(backup, state.destinations[destination])]
     state.backups[guid] = backup
     return backup
 

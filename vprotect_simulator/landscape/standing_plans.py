@@ -21,9 +21,15 @@ def lay_out(state: State) -> None:
     plan_cleaning(state, state.clock.now_ms())
 
 
-def add_policy(state: State, name: str, schedules: dict[str, tuple[str, tuple[str, ...]]], hour: int = 2) -> None:
+def add_policy(
+    state: State,
+    name: str,
+    schedules: dict[str, tuple[str, tuple[str, ...]]],
+    hour: int = 2,
+    stored_in: str = "primary-fs",
+) -> None:
     """`schedules`: name → backup type and days; each fires at the same full hour, UTC."""
-    policy, rule, destination = guid_of(f"policy/{name}"), guid_of(f"rule/{name}"), guid_of("destination/primary-fs")
+    policy, rule, destination = guid_of(f"policy/{name}"), guid_of(f"rule/{name}"), guid_of(f"destination/{stored_in}")
     for schedule, (backup_type, days) in schedules.items():
         _add_schedule(state, schedule, backup_type, days, hour)
     wish = {"name": name, "active": True, "priority": 50, "backupRetryCount": 0, **_ASSIGNS_NOBODY}
