@@ -7,6 +7,7 @@ import zipfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
@@ -179,6 +180,17 @@ def test_what_is_longer_or_shorter_than_listed_is_thrown_away(
         download = fetched(api, asked(api, opener, mount, "/etc/hosts"))
         assert (download.state, download.problem) == ("failed", "different")
     assert list(small_spool.iterdir()) == []
+
+
+def test_of_what_is_announced_with_another_size_no_byte_is_read(
+    api: VProtect, opener: Membership, mount: Mount, monkeypatch: pytest.MonkeyPatch
+):
+    pieces = Mock(side_effect=AssertionError("read"))
+    monkeypatch.setattr("vprotect_bridge.client.download.Download.pieces", pieces)
+    hosts = entry(api, opener, mount, "/etc/hosts")
+    FileEntry.across_tenants.filter(pk=hosts.pk).update(size=10_000)
+    assert fetched(api, asked(api, opener, mount, "/etc/hosts")).problem == "different"
+    assert not pieces.called
 
 
 @pytest.mark.parametrize("lost", ["file", "mount"])
