@@ -118,7 +118,16 @@ def test_a_second_click_on_the_last_one_is_the_same_wish(admin: Membership, mach
         ({"kind": "restore"}, 0),
         ({"created_at": timezone.now() - timedelta(days=1)}, 0),
     ],
-    ids=str,
+    ids=[
+        "done",
+        "refused",
+        "missed",
+        "cancelled before it was sent",
+        "cancelled after it was sent",
+        "from elsewhere",
+        "a restore",
+        "of yesterday",
+    ],
 )
 def test_what_counts(fields: dict[str, Any], counts: int, sunflower: Tenant, machines: list[Machine]):
     operation_on(machines[0], **fields)
