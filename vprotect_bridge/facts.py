@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from django.db import Error, connection, connections, transaction
 from django.db.models import Count, Min
@@ -13,6 +12,7 @@ from django.utils import timezone
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tenants.uuid7 import first_uuid7_of
 from vprotect_bridge import doorbell
 from vprotect_bridge.health import Health, needs_you, read_health
 from vprotect_bridge.models import Download, Operation, UpstreamSession
@@ -70,7 +70,7 @@ def _operations() -> Iterator[Metric]:
         "portal_operations_of_a_day", "Wishes of the last 24 hours, by how they ended.", labels=["kind", "outcome"]
     )
     # The key begins with the time, so that this reads a day and not all years.
-    day = wishes.filter(pk__gte=_first_uuid_of(now - timedelta(days=1))).values_list("kind", "outcome")
+    day = wishes.filter(pk__gte=first_uuid7_of(now - timedelta(days=1))).values_list("kind", "outcome")
     for kind, outcome, number in day.annotate(Count("pk")).order_by():
         ended.add_metric([kind, outcome or "open"], number)
     yield ended
@@ -139,7 +139,3 @@ def _by_label(name: str, help_text: str, label: str, rows: Iterable[tuple[str, f
 
 def _seconds(since: datetime | None, now: datetime) -> float:
     return max((now - since).total_seconds(), 0.0) if since else 0.0
-
-
-def _first_uuid_of(moment: datetime) -> UUID:
-    return UUID(int=int(moment.timestamp() * 1000) << 80)

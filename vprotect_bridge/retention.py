@@ -9,13 +9,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
+from tenants.uuid7 import first_uuid7_of
 from vprotect_bridge.models import (
     Backup,
     BulkRequest,
@@ -70,7 +70,7 @@ def _remove_questions(before: datetime) -> int:
 def _remove_operations(before: datetime) -> int:
     """Those that ended. By their key, which begins with the moment in which they were made: that needs no index."""
     is_open = Mount.across_tenants.filter(operation=OuterRef("pk"), closed_at=None)
-    old = Operation.across_tenants.filter(pk__lt=_first_key_of(before), created_at__lt=before).exclude(outcome="")
+    old = Operation.across_tenants.filter(pk__lt=first_uuid7_of(before), created_at__lt=before).exclude(outcome="")
     keys = _batch(old.exclude(Exists(is_open)).order_by("pk"))
     Mount.across_tenants.filter(operation__in=keys).delete()
     for model in (OperationTask, OperationEvent):
@@ -78,13 +78,9 @@ def _remove_operations(before: datetime) -> int:
     return _delete(Operation.across_tenants.filter(pk__in=keys))
 
 
-def _first_key_of(moment: datetime) -> UUID:
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
-
-
 def _remove_bulk_requests(before: datetime) -> int:
     has_operation = Operation.across_tenants.filter(bulk_request=OuterRef("pk"))
-    old = BulkRequest.across_tenants.filter(pk__lt=_first_key_of(before), created_at__lt=before)
+    old = BulkRequest.across_tenants.filter(pk__lt=first_uuid7_of(before), created_at__lt=before)
     keys = _batch(old.exclude(Exists(has_operation)).order_by("pk"))
     return _delete(BulkRequest.across_tenants.filter(pk__in=keys))
 
