@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 from bench import data
 from demo import answers, roles
 from demo.passwords import Passwords, load_or_make
+from demo.ports import three_free_ports
 from demo.processes import Process, Supervisor, end_leftovers
 from demo.programs import QUEUES, ROOT, Programs
 from demo.servers import PostgreSQL, Valkey
@@ -74,7 +74,7 @@ class Stack:
         self.postgres = PostgreSQL(self.folder / "postgres", _OPTIONS)
         self.valkey = Valkey(self.folder / "valkey")
         self.passwords: Passwords = load_or_make(self.folder / "secrets.json")
-        self.port = free_ports()
+        self.port = three_free_ports()
         self._supervisor = Supervisor()
 
     def start(self) -> None:
@@ -172,22 +172,6 @@ class Control:
         if answer.status >= 400:
             raise RuntimeError(f"{method} {path}: {answer.status} {text[:200]!r}")
         return json.loads(text) if text else None
-
-
-def free_ports() -> int:
-    """The first of three ports in a row that nobody listens on."""
-    for port in range(20000 + os.getpid() % 10000, 60000, 3):
-        probes = [socket.socket() for _ in range(3)]
-        try:
-            for number, probe in enumerate(probes):
-                probe.bind(("127.0.0.1", port + number))
-        except OSError:
-            continue
-        finally:
-            for probe in probes:
-                probe.close()
-        return port
-    raise RuntimeError("there are no free ports")
 
 
 def as_worker(programs: BenchPrograms) -> None:

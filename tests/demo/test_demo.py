@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from demo import processes
+from demo.ports import three_free_ports
 from demo.programs import ROOT
-from tests.ports import three_free_ports
 
 pytestmark = pytest.mark.processes
 

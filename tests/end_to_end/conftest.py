@@ -20,10 +20,10 @@ from psycopg.rows import dict_row
 
 from demo import answers, roles
 from demo.passwords import load_or_make
+from demo.ports import three_free_ports
 from demo.processes import Process, Supervisor
 from demo.programs import Programs
 from demo.servers import PostgreSQL, Valkey
-from tests.ports import three_free_ports
 
 MEMBER = "member@aurora-books.example"
 SETTLE_SECONDS = 3.0

@@ -20,9 +20,9 @@ from celery import Celery
 from psycopg import sql
 
 from demo import answers, roles
+from demo.ports import three_free_ports
 from demo.processes import Process
 from tests.end_to_end.conftest import SETTLE_SECONDS, Person, QuickPrograms, Stack, _hidden, until
-from tests.ports import three_free_ports
 from vprotect_simulator.landscape import PROJECT_UUIDS
 from vprotect_simulator.names import guid_of
 

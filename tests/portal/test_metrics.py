@@ -19,9 +19,9 @@ from django.db import OperationalError
 from django.utils import timezone
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest, values
 
+from demo.ports import three_free_ports
 from portal import metrics_port
 from tests.conftest import AsRole, api_of, machine_of, operation_on
-from tests.ports import three_free_ports
 from vprotect_bridge import facts
 from vprotect_bridge.metrics import UPSTREAM_CALLS, UPSTREAM_SECONDS, observe_call
 from vprotect_bridge.models import Machine, Operation, UpstreamSession, UpstreamStatus

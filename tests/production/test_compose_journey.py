@@ -17,8 +17,8 @@ import requests
 from psycopg.rows import dict_row
 
 from demo import answers
+from demo.ports import three_free_ports
 from tests.end_to_end.conftest import Person, until
-from tests.ports import three_free_ports
 from tests.production.compose_stack import ROOT, SERVICES, ComposeStack
 
 pytestmark = [
