@@ -1,8 +1,7 @@
 """Follows accepted operations to their end: two listings a cycle, however many people watch.
 
-EXPORT and STORE are one story, RESTORE and IMPORT another, RESTORE and MOUNT a third (API reference, 7.2 and 7.4); what
-started elsewhere is noted and followed as well. The authority on a backup is its own entry, on a restore or a mount its
-job: a task that vanished is not a failure, and a first task that finished is not yet the end.
+EXPORT and STORE are one story, RESTORE and IMPORT another, RESTORE and MOUNT a third (`stories`); what started
+elsewhere is noted and followed as well. How one ended is the affair of `ends`.
 """
 
 from __future__ import annotations
@@ -20,18 +19,16 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
 from tenants.correlation import correlated
-from tenants.models import Claim
-from vprotect_bridge import elsewhere, mounting, restoring
+from vprotect_bridge import elsewhere
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.errors import NotFound, Rejected, UpstreamError
-from vprotect_bridge.client.types import Backup as UpstreamBackup
-from vprotect_bridge.client.types import RestoreJob, Task
-from vprotect_bridge.elsewhere import OUTCOME_OF_STATUS
+from vprotect_bridge.client.types import Task
+from vprotect_bridge.ends import end_of
 from vprotect_bridge.estimates import usual_for
 from vprotect_bridge.models import Operation, OperationEvent, UpstreamStatus
 from vprotect_bridge.places import place_waiting_wishes, told
-from vprotect_bridge.submit import has_marker, new_backups
-from vprotect_bridge.sync import refresh_backups
+from vprotect_bridge.stories import PHASE_OF_TASK, STEPS, belongs
+from vprotect_bridge.submit import has_marker
 from vprotect_bridge.task_chain import end_chain, in_our_time, note_task
 
 logger = logging.getLogger(__name__)
@@ -42,32 +39,7 @@ Submission = Operation.Submission
 Kind = Operation.Kind
 Origin = Operation.Origin
 
-# The tasks of each story, in their order; any other task is a story by itself.
-STEPS = {
-    Kind.BACKUP: ("EXPORT", "STORE"),
-    Kind.RESTORE: ("RESTORE", "IMPORT"),
-    Kind.MOUNT: ("RESTORE", "MOUNT"),
-    Kind.TASK: (),
-}
-PHASE_OF_TASK = {
-    ("EXPORT", "QUEUED"): Phase.QUEUED,
-    ("EXPORT", "RUNNING"): Phase.EXPORTING,
-    ("STORE", "QUEUED"): Phase.BETWEEN,
-    ("STORE", "RUNNING"): Phase.STORING,
-    ("RESTORE", "QUEUED"): Phase.QUEUED,
-    ("RESTORE", "RUNNING"): Phase.RESTORING,
-    ("IMPORT", "QUEUED"): Phase.RESTORING,
-    ("IMPORT", "RUNNING"): Phase.IMPORTING,
-    ("MOUNT", "QUEUED"): Phase.RESTORING,
-    ("MOUNT", "RUNNING"): Phase.MOUNTING,
-}
-OUTCOME_OF_TASK = {
-    "FINISHED": Outcome.SUCCEEDED,
-    "FAILED": Outcome.FAILED,
-    "CANCELLED": Outcome.CANCELLED,
-}
 MOST_FAILURES = 3
-GIVE_UP_AFTER = timedelta(hours=24)
 DOUBLES_MAY_COME_FOR = timedelta(hours=1)
 LOOKS_AROUND_AFTER = timedelta(minutes=1)
 
@@ -97,7 +69,7 @@ class Console:
         """The task that works on this operation now: its own, its backup's STORE, or an automatic repetition."""
         candidates = [*self._of_machine.get(operation.subject_guid, ()), *self._of_machine.get("", ())]
         free = [task for task in candidates if self.tied.get(task.guid, operation.pk) == operation.pk]
-        return next((task for task in free if _belongs(task, operation)), None)
+        return next((task for task in free if belongs(task, operation)), None)
 
     def place_of(self, task: Task) -> int | None:
         """As people are told it; none where part of the queue was not seen."""
@@ -123,7 +95,7 @@ def follow(api: VProtect) -> int:
     operations = _moving_operations(console, followed)
     for operation in resent:
         _watch_for_double(console, operation)
-    operations += elsewhere.note(console.strangers(operations), _belongs)
+    operations += elsewhere.note(console.strangers(operations), belongs)
     moved = _advance_all(api, console, operations)
     UpstreamStatus.objects.filter(pk=1).update(followed_at=timezone.now())
     return moved
@@ -195,19 +167,6 @@ def _open_operations() -> Any:
         .prefetch_related("tasks")
         .order_by("created_at")
     )
-
-
-def _belongs(task: Task, operation: Operation) -> bool:
-    if task.guid == operation.task_guid:
-        return True
-    same_machine = task.protected_entity is not None and task.protected_entity.guid == operation.subject_guid
-    same_backup = bool(operation.backup_guid) and task.backup is not None and task.backup.guid == operation.backup_guid
-    is_new = task.guid not in operation.baseline
-    made = task.dst_protected_entity
-    makes_another = bool(operation.restored_guid) and made is not None and made.guid != operation.restored_guid
-    kind = Kind(operation.kind)
-    is_step = task.type in STEPS[kind] and task.restore_type in {"", restoring.RESTORE_TYPE.get(kind, "")}
-    return same_machine and same_backup and is_new and is_step and not makes_another
 
 
 def _advance(api: VProtect, console: Console, operation: Operation) -> bool:
@@ -299,7 +258,7 @@ def _ask_for_the_end(api: VProtect, operation: Operation) -> bool:
     skew_ms = api.transport.clock_skew_ms or 0
     if task is not None:
         note_task(operation, task, skew_ms)
-    outcome, changes = ENDS[Kind(operation.kind)](api, operation, task)
+    outcome, changes = end_of(api, operation, task)
     # Short work is never seen while it runs.
     changes["started_at"] = operation.started_at or (in_our_time(task.start_time, skew_ms) if task else None)
     if outcome is None:
@@ -318,104 +277,6 @@ def _ask_for_the_end(api: VProtect, operation: Operation) -> bool:
     )
 
 
-def _end_of_backup(api: VProtect, operation: Operation, task: Task | None) -> tuple[Outcome | None, dict[str, Any]]:
-    """By the backup's own entry."""
-    backup = _backup(api, operation, task)
-    outcome = OUTCOME_OF_STATUS.get(backup.status) if backup else _outcome_without_trace(operation, task)
-    changes: dict[str, Any] = {"backup_guid": backup.guid if backup else operation.backup_guid}
-    if outcome is None:
-        is_before_store = operation.phase in {Phase.QUEUED, Phase.EXPORTING, Phase.BETWEEN} and backup is not None
-        return None, {**changes, "phase": Phase.BETWEEN if is_before_store else Phase.CHECKING}
-    # The history shows the backup before the operation says that it has ended.
-    refresh_backups(api, operation.machine)
-    return outcome, {**changes, "made_type": backup.type if backup else ""}
-
-
-def _end_of_restore(api: VProtect, operation: Operation, task: Task | None) -> tuple[Outcome | None, dict[str, Any]]:
-    """By the restore job; where a server has none, or it is not ours, by the tasks."""
-    job = _restore_job(api, operation)
-    imported = None if job else _second_task(api, operation)
-    if job:
-        outcome, restored = OUTCOME_OF_STATUS.get(job.status), job.dst_protected_entity
-    else:
-        outcome = OUTCOME_OF_TASK.get(imported.state) if imported else _outcome_without_trace(operation, task)
-        restored = imported.dst_protected_entity if imported else None
-    changes: dict[str, Any] = {
-        "restore_job_guid": job.guid if job else operation.restore_job_guid,
-        "restored_guid": restored.guid if restored else operation.restored_guid,
-    }
-    if outcome is None:
-        is_before_import = operation.phase in {Phase.QUEUED, Phase.RESTORING} and (job or task) is not None
-        return None, {**changes, "phase": Phase.RESTORING if is_before_import else Phase.CHECKING}
-    if outcome == Outcome.SUCCEEDED and operation.origin == Origin.PORTAL:
-        _claim_restored(operation, changes["restored_guid"])
-    return outcome, changes
-
-
-def _end_of_mount(api: VProtect, operation: Operation, task: Task | None) -> tuple[Outcome | None, dict[str, Any]]:
-    """By the job as well; it has succeeded when what was mounted is found."""
-    job = _restore_job(api, operation)
-    mounted = None if job else _second_task(api, operation)
-    if job:
-        outcome = OUTCOME_OF_STATUS.get(job.status)
-    else:
-        outcome = OUTCOME_OF_TASK.get(mounted.state) if mounted else _outcome_without_trace(operation, task)
-    changes: dict[str, Any] = {"restore_job_guid": job.guid if job else operation.restore_job_guid}
-    is_good = outcome in {Outcome.SUCCEEDED, Outcome.PARTIAL}
-    if is_good and mounting.lay_open(api, operation) is None:
-        outcome = _outcome_without_trace(operation, None)
-    if outcome is not None:
-        return outcome, changes
-    is_before_mount = operation.phase in {Phase.QUEUED, Phase.RESTORING} and not is_good and (job or task) is not None
-    return None, {**changes, "phase": Phase.RESTORING if is_before_mount else Phase.CHECKING}
-
-
-def _end_of_task(api: VProtect, operation: Operation, task: Task | None) -> tuple[Outcome | None, dict[str, Any]]:
-    """By the task alone: no other thing tells how it ended."""
-    outcome = OUTCOME_OF_TASK.get(task.state) if task else Outcome.UNKNOWN
-    return outcome, {"phase": operation.phase}
-
-
-ENDS = {
-    Kind.BACKUP: _end_of_backup,
-    Kind.RESTORE: _end_of_restore,
-    Kind.MOUNT: _end_of_mount,
-    Kind.TASK: _end_of_task,
-}
-
-
-def _restore_job(api: VProtect, operation: Operation) -> RestoreJob | None:
-    if operation.origin != Origin.PORTAL:
-        return None
-    return restoring.find_job(operation, api.list_restore_jobs(protected_entity=operation.subject_guid).items)
-
-
-def _second_task(api: VProtect, operation: Operation) -> Task | None:
-    """The second task of this story, also when it has ended; it decides where a server has no restore jobs.
-
-    What was there before somebody else's restore began is not known: only the machine that it makes tells it.
-    """
-    if operation.origin != Origin.PORTAL and not operation.restored_guid:
-        return None
-    _first, second = STEPS[Kind(operation.kind)]
-    listing = api.list_tasks(protected_entity=operation.subject_guid, type=second)
-    return next((task for task in listing.items if _belongs(task, operation)), None)
-
-
-def _claim_restored(operation: Operation, guid: str) -> None:
-    """The new machine is the tenant's by the GUID that our own restore names, never by its name.
-
-    Without one it waits among the unclaimed for the operator's click.
-    """
-    if not guid or guid == operation.subject_guid:
-        return
-    claim, _made = Claim.across_tenants.get_or_create(
-        kind=Claim.Kind.MACHINE, value=guid, defaults={"tenant_id": operation.tenant_id}
-    )
-    if claim.tenant_id != operation.tenant_id:
-        logger.error("operation %s: the restored machine %s is claimed by another tenant", operation.pk, guid)
-
-
 def _task(api: VProtect, operation: Operation) -> Task | None:
     if operation.task_guid is None:
         return None
@@ -423,29 +284,6 @@ def _task(api: VProtect, operation: Operation) -> Task | None:
         return api.get_task(operation.task_guid)
     except NotFound:
         return None
-
-
-def _backup(api: VProtect, operation: Operation, task: Task | None) -> UpstreamBackup | None:
-    """By its GUID; where no task ever named it, the one new backup of the machine since the wish was sent."""
-    guid = operation.backup_guid or (task.backup.guid if task and task.backup else "")
-    if not guid:
-        new, _complete = new_backups(api, operation) if operation.sent_at else ([], False)
-        return new[0] if len(new) == 1 else None
-    try:
-        return api.get_backup(guid)
-    except NotFound:
-        return None
-
-
-def _outcome_without_trace(operation: Operation, task: Task | None) -> Outcome | None:
-    if task is not None and task.state in {"FAILED", "CANCELLED"}:
-        return Outcome.FAILED
-    if timezone.now() - operation.created_at > GIVE_UP_AFTER:
-        if operation.origin != Origin.PORTAL:
-            return Outcome.UNKNOWN
-        logger.error("operation %s: nothing of it can be found", operation.pk)
-        return Outcome.FAILED
-    return None
 
 
 def _change(operation: Operation, **changes: Any) -> bool:
