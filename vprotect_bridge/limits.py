@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from django.db.models import Q, Sum
+from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -78,8 +78,8 @@ def _asked_today(kind: str) -> Callable[[Tenant], int]:
     return counted
 
 
-def _planned_machines(tenant: Tenant) -> int:
-    return Machine.objects.filter(tenant=tenant, vanished_at=None).exclude(policy_guid="").count()
+def _planned_machines(tenant: Tenant) -> QuerySet[Machine]:
+    return Machine.objects.filter(tenant=tenant, vanished_at=None).exclude(policy_guid="")
 
 
 def _stored_gib(tenant: Tenant) -> int:
@@ -108,7 +108,7 @@ RESTORES = Limit(
 MACHINES = Limit(
     "planned_machine",
     _("Machines in plans"),
-    _planned_machines,
+    lambda tenant: _planned_machines(tenant).count(),
     _("Your organisation may have %(cap)d machines in plans. Room for: %(left)d more, needed: %(more)d."),
 )
 STORED = Limit(
@@ -179,8 +179,7 @@ def check_plan(tenant: Tenant, wanted: Collection[str], plan: Plan | None) -> No
     """
     if all(_cap(tenant, limit) is None for limit in OF_PLANS):
         return
-    planned = Machine.objects.filter(tenant=tenant, vanished_at=None).exclude(policy_guid="")
-    policies = dict(planned.values_list("guid", "policy_guid"))
+    policies = dict(_planned_machines(tenant).values_list("guid", "policy_guid"))
     coming = {guid for change in _open_changes(tenant, plan) for guid in change["machine_guids"]}
     before = policies.keys() | coming
     added = len(set(wanted) - before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from time import sleep
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -39,6 +40,19 @@ def admin(sunflower: Tenant) -> Membership:
 @pytest.fixture
 def machines(sunflower: Tenant) -> list[Machine]:
     return [machine_of(sunflower, f"vm-{number}") for number in range(3)]
+
+
+@pytest.fixture
+def at_once(at_once: AtOnce, monkeypatch: pytest.MonkeyPatch) -> AtOnce:
+    """With a pause between counting and keeping: those that took no turns would all count before one has kept."""
+    check = limits._check
+
+    def check_and_pause(*args: Any) -> None:
+        check(*args)
+        sleep(0.1)
+
+    monkeypatch.setattr(limits, "_check", check_and_pause)
+    return at_once
 
 
 def allow(admin: Membership, **caps: int) -> None:
