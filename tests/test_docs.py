@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from click import Context
+from django.conf import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -28,6 +31,7 @@ RUN_BY = {
     r"docker compose exec operator python manage.py reencrypt": "tests/production/test_compose_journey.py",
     r"docker compose kill --signal HUP web operator": "tests/production/test_compose_journey.py",
     r"docker compose (stop|exec -T postgres pg_(dump|restore))": "tests/production/test_compose_journey.py",
+    r"celery -A portal worker": "tests/test_docs.py",
     r"docker compose (logs|build)": "host",
     r"git pull": "host",
     r"SIMULATOR_PASSWORD=secret .venv/bin/python -m vprotect_simulator": "tests/simulator/test_command.py",
@@ -109,6 +113,19 @@ def test_the_first_operator_is_made_by_a_command_that_there_is():
     for document in DOCUMENTS:
         for name in re.findall(r"manage\.py (\w+)", "\n".join(commands(document))):
             assert name in get_commands(), f"{document.name}: {name}"
+
+
+def test_the_workers_of_several_hosts_hear_every_queue():
+    """Each command as Celery reads it, without starting one."""
+    from celery.bin.worker import worker
+
+    queues: list[str] = []
+    for command in commands(ROOT / "docs/scaling.md"):
+        if command.startswith("celery -A portal worker "):
+            options, rest, _order = worker.make_parser(Context(worker)).parse_args(shlex.split(command)[4:])
+            assert options["hostname"] == f"{options['queues']}@%h" and int(options["concurrency"]) >= 1 and not rest
+            queues += options["queues"].split(",")
+    assert sorted(queues) == sorted({route["queue"] for route in settings.CELERY_TASK_ROUTES.values()})
 
 
 # ── The guide for one Debian host ────────────────────────────────────────────
