@@ -50,7 +50,7 @@ def order(world: World, reply: dict[str, Any] | None) -> None:
         world.simulator.control.fault(path="/tasks/export", **reply)
 
 
-@pytest.mark.parametrize(("kills", "reply"), each_kill_with_each_reply())
+@pytest.mark.parametrize(("kills", "reply"), [*each_kill_with_each_reply()])
 def test_each_wish_has_one_effect_or_an_honest_word(
     kills: tuple[tuple[str, str], ...], reply: dict[str, Any] | None, world: World, monkeypatch: pytest.MonkeyPatch
 ):
