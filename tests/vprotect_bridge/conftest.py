@@ -16,16 +16,10 @@ from tests.conftest import USUAL_DIALECT, api_of
 from tests.shapes import WatchedSimulator
 from tests.vprotect_bridge.opened import make_opener, open_backup
 from vprotect_bridge.client.api import VProtect
+from vprotect_bridge.models import Mount
 from vprotect_bridge.operation_session import OperationSession
 from vprotect_bridge.plan_sync import sync_plans
 from vprotect_bridge.sync import sync_inventory
-
-
-@pytest.fixture
-def opener(api: VProtect) -> Membership:
-    """Who may restore and take single files in a tenant with machines of the landscape `small`."""
-    return make_opener(api)
-
 
 # ── Set up once for all tests of a module, which roll back to it ─────────────
 
@@ -63,6 +57,18 @@ def opened_once(
     with django_db_blocker.unblock(), override_settings(VPROTECT_DIALECT=USUAL_DIALECT), one_session():
         open_backup(api_of(simulator_of_the_run, USUAL_DIALECT), simulator_of_the_run, opener)
     return saved(simulator_of_the_run)
+
+
+@pytest.fixture
+def opener(opened_once: Saved, db: None, simulator: WatchedSimulator) -> Membership:
+    """Who has opened it, in a tenant and a vProtect as they were then."""
+    bring_back(opened_once, simulator)
+    return Membership.objects.select_related("tenant", "user").get()
+
+
+@pytest.fixture
+def mount(opener: Membership) -> Mount:
+    return Mount.across_tenants.select_related("operation", "backup", "tenant").get()
 
 
 def saved(simulator: WatchedSimulator) -> Saved:

@@ -10,8 +10,6 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django_scopes import scope
 
 from tenants.models import Membership
-from tests.shapes import WatchedSimulator
-from tests.vprotect_bridge.conftest import Saved, bring_back
 from tests.vprotect_bridge.opened import clicked
 from vprotect_bridge.browsing import answer_folders, folder_in, has_waiting, root_of
 from vprotect_bridge.client.api import VProtect
@@ -21,17 +19,6 @@ from vprotect_simulator import file_tree
 from vprotect_simulator.server import SimulatorServer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("one_connection")]
-
-
-@pytest.fixture
-def opener(opened_once: Saved, db: None, simulator: WatchedSimulator) -> Membership:
-    bring_back(opened_once, simulator)
-    return Membership.objects.select_related("tenant", "user").get()
-
-
-@pytest.fixture
-def mount(opener: Membership) -> Mount:
-    return Mount.across_tenants.select_related("operation", "backup", "tenant").get()
 
 
 def opened(api: VProtect, opener: Membership, mount: Mount, *names: str) -> Folder:

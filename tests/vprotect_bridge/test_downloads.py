@@ -14,8 +14,6 @@ import pytest
 from django.utils import timezone
 
 from tenants.models import AuditEntry, Membership, Tenant
-from tests.shapes import WatchedSimulator
-from tests.vprotect_bridge.conftest import Saved, bring_back
 from tests.vprotect_bridge.opened import clicked, entry
 from vprotect_bridge import fetching, spool
 from vprotect_bridge.browsing import answer_folders, root_of
@@ -35,17 +33,6 @@ def small_spool(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     settings.SPOOL_FILE_BYTES, settings.SPOOL_BYTES, settings.SPOOL_HOURS = 10**9, 2 * 10**9, 1
     monkeypatch.setattr(fetching, "PAUSE_SECONDS", 0.0)
     return tmp_path / "spool"
-
-
-@pytest.fixture
-def opener(opened_once: Saved, db: None, simulator: WatchedSimulator) -> Membership:
-    bring_back(opened_once, simulator)
-    return Membership.objects.select_related("tenant", "user").get()
-
-
-@pytest.fixture
-def mount(opener: Membership) -> Mount:
-    return Mount.across_tenants.select_related("operation", "backup", "tenant").get()
 
 
 def asked(api: VProtect, opener: Membership, mount: Mount, *paths: str) -> Download:

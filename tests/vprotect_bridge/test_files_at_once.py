@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from tenants.models import Membership, Tenant
-from tests.vprotect_bridge.opened import ask, clicked, entry, now, open_backup
+from tests.vprotect_bridge.opened import ask, clicked, entry, make_opener, now, open_backup
 from vprotect_bridge import submit as protocol
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.download_wishes import request_download
@@ -19,6 +19,12 @@ from vprotect_bridge.models import Download, Operation
 from vprotect_simulator.server import SimulatorServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def opener(api: VProtect) -> Membership:
+    """Committed anew for each test, unlike that of the package."""
+    return make_opener(api)
 
 
 def test_two_clicks_at_the_same_moment_open_so_many_as_are_allowed(
