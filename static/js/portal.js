@@ -72,6 +72,17 @@
     lostFrom = null;
   });
 
+  // A tick that was set while other machines were on their way would go with the rows: they are asked for once more.
+  body.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    if (detail.target.id !== "picked" || !detail.shouldSwap) return;
+    const { elt, formData, triggeringEvent } = detail.requestConfig;
+    const sent = new Set(formData.getAll("machines"));
+    const ticked = [...detail.target.querySelectorAll("[name=machines]:checked")].map((tick) => tick.value);
+    if (ticked.length === sent.size && ticked.every((guid) => sent.has(guid))) return;
+    detail.shouldSwap = false;
+    htmx.trigger(elt, triggeringEvent.type);
+  });
+
   // In a form's search Enter means to search, which happens while one types.
   body.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && event.target.matches('.picker input[type="search"]')) event.preventDefault();

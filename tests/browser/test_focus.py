@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tenants.models import Grant, Tenant, User
 from tests.browser.conftest import OpenPage, sign_in
@@ -95,3 +95,18 @@ def test_searching_and_paging_in_a_form_stay_where_they_are(owner: User, running
     expect(said).to_contain_text("1–2 of 2")
     expect(search).to_be_focused()
     assert is_same()
+
+
+def test_a_tick_set_while_a_search_is_under_way_stays(owner: User, running: Operation, open_page: OpenPage):
+    page = open_page()
+    sign_in(page, owner)
+    page.goto(f"{TENANT}plans/new/")
+    held: list[Route] = []
+    page.route("**/plans/new/", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request("**/plans/new/"):
+        page.get_by_placeholder("Search by name").fill("vm-")
+    tick = page.get_by_role("checkbox", name=running.machine.name)
+    tick.check()
+    held[0].continue_()
+    expect(page.locator("#picked [role=status]")).to_contain_text("1 machine chosen. Shown: 1–2 of 2.")
+    expect(tick).to_be_checked()
