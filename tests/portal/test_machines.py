@@ -426,3 +426,12 @@ def test_what_the_head_offers_is_renewed_with_the_history(browser: Client, machi
     assert "HX-Trigger" not in browser.get(f"{LIST}vm-1/history").headers
     Operation.across_tenants.filter(pk=operation.pk).update(outcome="succeeded")
     assert browser.get(f"{LIST}vm-1/history")["HX-Trigger"] == "history-read"
+
+
+def test_a_history_that_was_not_read_yet_is_not_called_empty(browser: Client, tenant: Tenant):
+    machine = machine_of(tenant)
+    assert "being read" in text(browser, LIST) and "never" not in text(browser, LIST)
+    assert "Last good backup being read" in text(browser, f"{LIST}{machine.guid}/")
+    Machine.across_tenants.update(backups_at=timezone.now())
+    assert "never" in text(browser, LIST) and "being read" not in text(browser, LIST)
+    assert "Last good backup none yet" in text(browser, f"{LIST}{machine.guid}/")
