@@ -64,6 +64,7 @@ OF_THE_TENANT = {
     "member-invite": "members/invite/",
     "settings": "settings/",
     "audit": "audit/",
+    "status": "status/",
     "not-found": "nowhere/",
 }
 OF_THE_PERSON = {
@@ -175,9 +176,33 @@ def _of_an_administrator(camera: Camera, page: Page) -> None:
         "member-remove": ("members/", "td a[href$='/remove/']"),
     }.items():
         camera.take(page, name, _first(page, listed, link))
-    camera.take(page, "menu", f"{TENANT}plans/")
+    page.goto(f"{TENANT}plans/")
     page.locator("details.menu summary").last.click()
     camera.take(page, "menu")
+    page.goto(f"{TENANT}machines/?status=protected")
+    for tick in page.locator("input[name=machines]").all()[:3]:
+        tick.check()
+    page.get_by_role("button", name="Back up", exact=True).click()
+    camera.take(page, "bulk-backup")
+    _single_files(camera, page, machine)
+
+
+def _single_files(camera: Camera, page: Page, machine: str) -> None:
+    """The first look opens a backup, the others find it open."""
+    camera.take(page, "files-choose", f"{machine}files/")
+    is_open = page.locator("a.machine-name")
+    page.goto(f"{TENANT}files/")
+    if not is_open.count():
+        page.goto(f"{machine}files/")
+        page.get_by_role("button", name="Open this backup").click()
+        page.wait_for_url("**/operations/**")
+        page.wait_for_selector("main a[href*='/files/']", timeout=90_000)
+        page.goto(f"{TENANT}files/")
+    camera.take(page, "files")
+    camera.take(page, "files-open", str(is_open.first.get_attribute("href")))
+    page.locator("a.choice").first.click()
+    page.wait_for_selector(".file-name", timeout=60_000)
+    camera.take(page, "files-folder")
 
 
 def _first(page: Page, listed: str, link: str, at: int = 0) -> str:
