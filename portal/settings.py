@@ -313,6 +313,7 @@ CELERY_TASK_ROUTES = {
     "vprotect_bridge.tasks.sync_plans": {"queue": "inventory"},
     "vprotect_bridge.tasks.sync_backups": {"queue": "inventory"},
     "vprotect_bridge.tasks.remove_old": {"queue": "inventory"},
+    "vprotect_bridge.tasks.watch": {"queue": "follow"},
 }
 
 
@@ -330,6 +331,7 @@ CELERY_BEAT_SCHEDULE = {
     "reconcile": _every("reconcile", VPROTECT_SECONDS["reconcile"]),
     "sync-inventory": _every("sync_inventory", VPROTECT_SECONDS["inventory"]),
     "sync-plans": _every("sync_plans", VPROTECT_SECONDS["inventory"]),
+    "watch": _every("watch", VPROTECT_SECONDS["inventory"]),
     "plans": _every("plans", VPROTECT_SECONDS["reconcile"]),
     "mounts": _every("mounts", VPROTECT_SECONDS["reconcile"]),
     "sweep-spool": _every("sweep_spool", VPROTECT_SECONDS["reconcile"]),

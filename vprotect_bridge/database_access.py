@@ -42,6 +42,7 @@ TABLES = {
     "vprotect_bridge_planchange": tenant_owned(
         web="SELECT, INSERT, UPDATE (state, next_at, decided_at)", operator="SELECT, UPDATE, DELETE"
     ),
+    "vprotect_bridge_alert": tenant_owned(web="SELECT", operator="SELECT, DELETE"),
     "vprotect_bridge_question": tenant_owned(web="SELECT, INSERT", operator="SELECT, DELETE"),
     "vprotect_bridge_mount": tenant_owned(web="SELECT, UPDATE (close_wanted_at)", operator="SELECT, DELETE"),
     # What is inside machines is for their tenants alone.

@@ -25,6 +25,7 @@ from tenants.audit import record
 from tenants.models import AuditEntry, Brand, Claim, Grant, IdentityProvider, Invitation, Membership, Tenant, User
 from tenants.spreadsheets import safe_cell
 from vprotect_bridge.models import (
+    Alert,
     Backup,
     BulkRequest,
     ChosenEntry,
@@ -83,6 +84,10 @@ _FILES: dict[str, tuple[type[Model], tuple[str, ...]]] = {
         Mount,
         ("machine_name", "machine_guid", "backup__guid", "opened_at", "closed_at", "closed_by", "operation__id"),
     ),
+    "alerts": (
+        Alert,
+        ("kind", "turn", "machine__name", "plan__name", "began_at", "opened_at", "closed_at", "details"),
+    ),
     "plans": (Plan, ("name", "policy_guid", "standing", "vanished_at")),
     "members": (Membership, ("user__email", "user__name", "role", "machine_guids", "created_at", "last_seen_at")),
     "claims": (Claim, ("kind", "value", "created_at")),
@@ -134,7 +139,7 @@ def remove(tenant: Tenant, *, by: AbstractBaseUser | AnonymousUser, address: str
         people = list(User.objects.filter(memberships__tenant=tenant).exclude(is_staff=True))
         of_mounts = (Download, ChosenEntry, FileEntry, Folder, Mount)
         of_operations = (OperationEvent, OperationTask, Question, Operation, BulkRequest)
-        for model in (*of_mounts, *of_operations, PlanChange, Plan, Invitation, Grant):
+        for model in (*of_mounts, *of_operations, Alert, PlanChange, Plan, Invitation, Grant):
             rows = model._default_manager.filter(tenant=tenant)
             rows._raw_delete(rows.db)
         for claim in Claim.across_tenants.filter(tenant=tenant):

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from tenants.uuid7 import first_uuid7_of
 from vprotect_bridge.models import (
+    Alert,
     Backup,
     BulkRequest,
     Machine,
@@ -41,7 +42,7 @@ def remove_old() -> int:
         return removed
     before = now - timedelta(days=settings.HISTORY_RETENTION_DAYS)
     # In this order: a machine goes when nothing tells of it any more.
-    for remove in (_remove_operations, _remove_bulk_requests, _remove_backups, _remove_machines):
+    for remove in (_remove_operations, _remove_bulk_requests, _remove_backups, _remove_alerts, _remove_machines):
         removed += _in_batches(partial(remove, before))
     return removed
 
@@ -92,6 +93,13 @@ def _remove_backups(before: datetime) -> int:
     keys = _batch(old.order_by("vanished_at"))
     Mount.across_tenants.filter(backup__in=keys).delete()
     return _delete(Backup.across_tenants.filter(pk__in=keys))
+
+
+def _remove_alerts(before: datetime) -> int:
+    """Those that are over; what a machine was reported for once goes with the machine."""
+    old = Alert.across_tenants.filter(pk__lt=first_uuid7_of(before), closed_at__lt=before)
+    keys = _batch(old.exclude(kind=Alert.Kind.WITHOUT_PLAN).order_by("pk"))
+    return _delete(Alert.across_tenants.filter(pk__in=keys))
 
 
 def _remove_machines(before: datetime) -> int:

@@ -8,7 +8,18 @@ from functools import wraps
 
 from celery import shared_task
 
-from vprotect_bridge import browsing, doorbell, fetching, plan_changes, plan_sync, questions, retention, spool, sync
+from vprotect_bridge import (
+    alerts,
+    browsing,
+    doorbell,
+    fetching,
+    plan_changes,
+    plan_sync,
+    questions,
+    retention,
+    spool,
+    sync,
+)
 from vprotect_bridge import follow as following
 from vprotect_bridge import mounts as mounting
 from vprotect_bridge import submit as submitting
@@ -84,6 +95,12 @@ def plans() -> None:
     plan_changes.follow_clocks()
     plan_changes.work_on_changes(vprotect())
     plan_changes.look_at_wanted(vprotect())
+
+
+@shared_task
+@_alone
+def watch() -> None:
+    alerts.watch()
 
 
 @shared_task

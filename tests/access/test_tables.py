@@ -8,12 +8,13 @@ import pytest
 from django.apps import apps
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Model
+from django.utils import timezone
 
 from tenants.database_roles import declared_access
 from tenants.models import AuditEntry, Claim, IdentityProvider, Tenant
 from tests.access.conftest import ids_of
 from tests.conftest import AsRole, machine_of
-from vprotect_bridge.models import Backup, Machine, OperationEvent, OperationTask, OwnerChange
+from vprotect_bridge.models import Alert, Backup, Machine, OperationEvent, OperationTask, OwnerChange
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +26,7 @@ READABLE = {
     *("tenants_auditentry", "vprotect_bridge_machine", "vprotect_bridge_backup", "vprotect_bridge_operation"),
     "vprotect_bridge_operationtask",
     *("vprotect_bridge_backupday", "vprotect_bridge_plan", "vprotect_bridge_planchange", "vprotect_bridge_question"),
-    "vprotect_bridge_bulkrequest",
+    *("vprotect_bridge_bulkrequest", "vprotect_bridge_alert"),
     *("vprotect_bridge_destination", "vprotect_bridge_hypervisor", "vprotect_bridge_cluster"),
     *("vprotect_bridge_mount", "vprotect_bridge_folder", "vprotect_bridge_fileentry", "vprotect_bridge_chosenentry"),
     *("vprotect_bridge_storage", "vprotect_bridge_download"),
@@ -47,6 +48,9 @@ def both(sunflower: Tenant, pine: Tenant, places: None, machine: Machine) -> Non
         OperationEvent.across_tenants.create(tenant=tenant, operation_id=ids["operation_id"], moved_to="pending")
         OperationTask.across_tenants.create(tenant=tenant, operation_id=ids["operation_id"], guid=f"t-{tenant.slug}")
         AuditEntry.across_tenants.create(tenant=tenant, actor_name="x", action="backup", outcome="accepted")
+        Alert.across_tenants.create(
+            tenant=tenant, plan_id=ids["plan_id"], kind=Alert.Kind.NEVER_FIRED, began_at=timezone.now()
+        )
         Claim.across_tenants.create(tenant=tenant, kind=Claim.Kind.MACHINE, value=tenant.slug)
         provider = IdentityProvider(tenant=tenant, slug=tenant.slug, issuer="https://localhost:1", client_id="portal")
         provider.client_secret = "a secret for tests"

@@ -15,6 +15,7 @@ from tenants.models import Tenant
 from tests.conftest import machine_of, operation_on
 from vprotect_bridge import retention
 from vprotect_bridge.models import (
+    Alert,
     Backup,
     BackupDay,
     Machine,
@@ -123,3 +124,14 @@ def test_many_go_in_batches_and_the_rest_in_the_next_run(machine: Machine, monke
     deletes = [q["sql"] for q in queries if q["sql"].startswith('DELETE FROM "vprotect_bridge_operation"')]
     assert len(deletes) == 2
     assert remove_old() == 1
+
+
+def test_alerts_that_are_over_go_but_for_those_that_are_told_once(machine: Machine):
+    for number, (kind, closed_at) in enumerate([("late", ago(400)), ("late", None), ("without_plan", ago(400))]):
+        key = UUID(int=(int(ago(500).timestamp() * 1000) << 80) | 0x7 << 76 | 0b10 << 62 | number)
+        Alert.across_tenants.create(
+            pk=key, tenant=machine.tenant, machine=machine, kind=kind, began_at=ago(500), closed_at=closed_at
+        )
+    remove_old()
+    left = {(alert.kind, alert.closed_at is None) for alert in Alert.across_tenants.all()}
+    assert left == {("late", True), ("without_plan", False)}

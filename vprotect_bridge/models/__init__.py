@@ -1,3 +1,4 @@
+from vprotect_bridge.models.alerts import Alert
 from vprotect_bridge.models.mirror import (
     SEVERITY,
     WORST_FIRST,
@@ -19,6 +20,7 @@ from vprotect_bridge.models.upstream import UpstreamSession, UpstreamStatus
 __all__ = [
     "SEVERITY",
     "WORST_FIRST",
+    "Alert",
     "Backup",
     "BackupDay",
     "BulkRequest",

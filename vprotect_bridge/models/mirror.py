@@ -90,6 +90,8 @@ class Machine(models.Model):
     owned_by = models.CharField(max_length=10, choices=OwnedBy, blank=True)
     owner_value = models.CharField(max_length=255, blank=True)
     protection = models.CharField(max_length=12, choices=Protection, default=Protection.UNKNOWN)
+    # Since when it is its tenant's; written by a trigger, so that no way of changing hands forgets it.
+    owned_at = models.DateTimeField(null=True, editable=False)
     last_success_at = models.DateTimeField(null=True)
     # Of one that is deleted: its newest restore point, and until when one is expected to be left, if that is known.
     newest_point_at = models.DateTimeField(null=True)

@@ -1,0 +1,79 @@
+"""Notices that nothing happened where something should have, and that it is over: a worker's look at the mirror.
+
+Each kind costs a statement or two for all machines together, and rows are written only for what changed. While what is
+known of vProtect is old nothing is opened or closed: a silence of our own is nobody's fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from tenants.models import Grant
+from vprotect_bridge.models import Alert, Machine, UpstreamStatus
+from vprotect_bridge.unprotected import is_stale
+
+Kind = Alert.Kind
+Turn = Alert.Turn
+
+BATCH = 500
+# A look ends within seconds, whatever happened; the next one goes on.
+MOST_OPENED = 5000
+# Plans that take machines in by themselves have this long for it.
+SETTLED_AFTER = timedelta(minutes=15)
+EXISTS = Q(present=True, vanished_at=None)
+
+
+def watch() -> None:
+    """One look. The beat begins it once a minute."""
+    if is_stale(UpstreamStatus.objects.filter(pk=1).first()):
+        return
+    _close(_open(Kind.WITHOUT_PLAN).exclude(_still(Machine.across_tenants.filter(EXISTS, policy_guid=""))))
+    _open_all(_without_plan())
+
+
+def _open(kind: Kind) -> QuerySet[Alert]:
+    return Alert.across_tenants.filter(kind=kind, closed_at=None)
+
+
+def _still(machines: QuerySet[Machine]) -> Exists:
+    """That the alert's machine is one of these, and its tenant's."""
+    return Exists(machines.filter(pk=OuterRef("machine"), tenant=OuterRef("tenant")))
+
+
+def _close(alerts: QuerySet[Alert]) -> None:
+    alerts.update(closed_at=timezone.now())
+
+
+def _open_all(alerts: Iterable[Alert]) -> None:
+    Alert.across_tenants.bulk_create(alerts, batch_size=BATCH, ignore_conflicts=True)
+
+
+# ── Machines that appear without a plan ──────────────────────────────────────
+
+
+def _without_plan() -> list[Alert]:
+    """Once for each: what was told is not told again, also if it vanished, came back, or was inventoried anew."""
+    told = Alert.across_tenants.filter(kind=Kind.WITHOUT_PLAN, tenant=OuterRef("tenant"))
+    is_told = Exists(told.filter(machine=OuterRef("pk")))
+    is_told_by_another_name = Exists(told.filter(machine__uuid=OuterRef("uuid")).exclude(machine__uuid=""))
+    may_have_plans = Grant.across_tenants.filter(kind=Grant.Kind.DESTINATION, tenant=OuterRef("tenant"))
+    new = Machine.across_tenants.filter(
+        EXISTS, tenant__is_active=True, policy_guid="", owned_at__lte=timezone.now() - SETTLED_AFTER
+    ).exclude(is_told | is_told_by_another_name)
+    rows = new.annotate(may_have_plans=Exists(may_have_plans)).order_by("pk")
+    facts: QuerySet[Any, Any] = rows.values_list("pk", "tenant", "owned_at", "may_have_plans")
+    return [
+        Alert(
+            tenant_id=tenant,
+            machine_id=machine,
+            kind=Kind.WITHOUT_PLAN,
+            turn=Turn.CUSTOMER if may_have_plans else Turn.PROVIDER,
+            began_at=owned_at,
+        )
+        for machine, tenant, owned_at, may_have_plans in facts[:MOST_OPENED]
+    ]
