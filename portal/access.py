@@ -252,6 +252,13 @@ def folder_for(mount: Mount, folder_id: UUID) -> Folder:
     return get_object_or_404(Folder, pk=folder_id, mount=mount)
 
 
+def folder_named(mount: Mount, text: str) -> Folder:
+    try:
+        return folder_for(mount, UUID(text))
+    except ValueError:
+        raise Http404 from None
+
+
 def entry_for(mount: Mount, text: str) -> FileEntry:
     entries = FileEntry.objects.select_related("folder__mount")
     return get_object_or_404(entries, pk=_number(text), folder__mount=mount)

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from portal import dates
-from vprotect_bridge.models import Machine, Operation, Protection
+from vprotect_bridge.models import Download, Machine, Operation, Protection
 from vprotect_bridge.places import EXACT_UP_TO
 
 Text = str | Promise
@@ -388,6 +388,11 @@ DOWNLOAD = {
     "cancelled": Chip("gone", "slash-circle", _("Cancelled")),
     "removed": Chip("gone", "trash", _("Removed")),
 }
+
+
+def download(shown: Download) -> Chip:
+    is_over = shown.state == Download.State.READY and not shown.is_there
+    return DOWNLOAD[Download.State.REMOVED if is_over else shown.state]
 
 
 def file_type(name: str) -> Chip:

@@ -59,8 +59,16 @@ def _asked(mount: Mount, file_system_guid: str, path: str, parent: Folder | None
         path_digest=hashlib.sha256(path.encode()).hexdigest(),
         defaults={"tenant": mount.tenant, "path": path, "parent": parent},
     )
+    if made:
+        transaction.on_commit(ring_answer, robust=True)
+        return folder
+    return once_more(folder)
+
+
+def once_more(folder: Folder) -> Folder:
+    """Asks for it again if it could not be asked for; one that was read stays as it was read."""
     failed = Folder.objects.filter(pk=folder.pk, problem=Problem.AWAY)
-    if made or failed.update(answered_at=None, asked_at=timezone.now(), problem=""):
+    if failed.update(answered_at=None, asked_at=timezone.now(), problem=""):
         transaction.on_commit(ring_answer, robust=True)
     return folder
 

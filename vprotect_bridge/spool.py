@@ -22,8 +22,6 @@ from vprotect_bridge.models import Download
 logger = logging.getLogger(__name__)
 
 State = Download.State
-# Somebody whose browser lost it half way can take it again.
-KEPT_WHEN_TAKEN = timedelta(hours=1)
 ROWS_KEPT_FOR = timedelta(days=7)
 # What no file may take away from the rest of the machine.
 LEFT_FREE = 256 * 1024**2
@@ -69,7 +67,8 @@ def has_room_for(download: Download, size: int) -> bool:
 def sweep() -> int:
     """Removes what is too old, was taken, or is nobody's; returns how many files."""
     now = timezone.now()
-    is_over = Q(expires_at__lte=now) | Q(taken_at__lte=now - KEPT_WHEN_TAKEN) | Q(cancel_wanted_at__isnull=False)
+    is_old = Q(expires_at__lte=now) | Q(taken_at__lte=now - Download.KEPT_WHEN_TAKEN)
+    is_over = is_old | Q(cancel_wanted_at__isnull=False)
     Download.across_tenants.filter(is_over, state=State.READY).update(state=State.REMOVED)
     wanted = set(Download.across_tenants.filter(state=State.READY).values_list("pk", flat=True))
     coming = set(Download.across_tenants.filter(state__in=Download.UNDER_WAY).values_list("pk", flat=True))

@@ -22,7 +22,7 @@ from portal.words import Chip
 from tenants.models import Role
 from vprotect_bridge import unprotected
 from vprotect_bridge.download_wishes import readable_size
-from vprotect_bridge.models import Backup, Machine, Operation, OperationTask, Plan, PlanChange
+from vprotect_bridge.models import Backup, Download, Machine, Operation, OperationTask, Plan, PlanChange
 from vprotect_bridge.plan_facts import Retention
 from vprotect_bridge.plan_wishes import WantedSchedule
 from vprotect_bridge.restoring import RESTORABLE
@@ -242,8 +242,8 @@ def visible_name(name: str) -> str:
 
 
 @register.inclusion_tag("portal/partials/chip.html")
-def download_chip(state: str) -> dict[str, Chip]:
-    return {"chip": words.DOWNLOAD[state]}
+def download_chip(download: Download) -> dict[str, Chip]:
+    return {"chip": words.download(download)}
 
 
 @register.filter

@@ -64,7 +64,7 @@ def download(request: TenantRequest, tenant: str, mount_id: UUID, download_id: U
 
 
 def _word(shown: Download) -> str:
-    return polls.word_for([(shown.pk, shown.state, shown.received_bytes, shown.cancel_wanted_at)])
+    return polls.word_for([(shown.pk, shown.state, shown.received_bytes, shown.taken_at, shown.is_there)])
 
 
 def _page(request: TenantRequest, shown: Download, *, is_busy: bool = False, status: int = 200) -> HttpResponse:
@@ -74,7 +74,6 @@ def _page(request: TenantRequest, shown: Download, *, is_busy: bool = False, sta
         "mount": shown.mount,
         "seen": _word(shown),
         "percent": min(shown.received_bytes * 100 // expected, 99) if expected else 0,
-        "is_there": shown.state == Download.State.READY and shown.cancel_wanted_at is None,
         "is_busy": is_busy,
     }
     return render(request, "portal/download.html", context, status=status)
@@ -96,7 +95,7 @@ def download_file(request: TenantRequest, tenant: str, mount_id: UUID, download_
     """The file itself, always to be saved, never to be shown; from a byte on where a browser lost it half way."""
     shown = access.download_for(request, mount_id, download_id)
     path = spool.path_of(shown.pk)
-    if shown.state != Download.State.READY or shown.cancel_wanted_at is not None or not path.is_file():
+    if not (shown.is_there and path.is_file()):
         raise Http404
     try:
         response = streams.send(path, _range_start(request, path.stat().st_size))

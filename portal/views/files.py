@@ -115,7 +115,7 @@ def mount_list(request: TenantRequest, tenant: str) -> HttpResponse:
         [
             *((mount.pk, mount.is_open) for mount in shown),
             *((operation.pk, operation.version) for operation in on_their_way),
-            *((download.pk, download.state) for download in downloads),
+            *((download.pk, download.state, download.is_there) for download in downloads),
         ]
     )
     if unchanged := polls.nothing_new(request, word):
@@ -167,12 +167,14 @@ def mount_close(request: TenantRequest, tenant: str, mount_id: UUID) -> HttpResp
 @never_cache
 @access.opens_backups
 def folder_open(request: TenantRequest, tenant: str, mount_id: UUID) -> HttpResponse:
-    """Leads to the folder of a file system or of an entry that was listed; there is no other way to name one."""
+    """Leads to the folder of a file system or of an entry that was listed, or to one that could not be read, again."""
     mount = access.mount_for(request, mount_id)
     if not mount.is_open:
         return redirect("mount", tenant, mount.pk)
     if "entry" in request.GET:
         folder = browsing.folder_in(access.entry_for(mount, request.GET["entry"]))
+    elif "again" in request.GET:
+        folder = browsing.once_more(access.folder_named(mount, request.GET["again"]))
     else:
         folder = browsing.root_of(mount, request.GET.get("system", ""))
     if folder is None:

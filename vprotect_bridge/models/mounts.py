@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import ClassVar
 
 from django.conf import settings
@@ -197,6 +198,8 @@ class Download(models.Model):
         NOTHING = "nothing", _("there is no file in what you chose")
 
     UNDER_WAY = (State.WAITING, State.FETCHING)
+    # Somebody whose browser lost it half way can take it again.
+    KEPT_WHEN_TAKEN = timedelta(hours=1)
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, models.PROTECT, related_name="+")
@@ -245,3 +248,11 @@ class Download(models.Model):
     @property
     def is_under_way(self) -> bool:
         return self.state in self.UNDER_WAY
+
+    @property
+    def is_there(self) -> bool:
+        """Ready to be saved: not what is only waiting to be swept away."""
+        if self.state != self.State.READY or self.cancel_wanted_at is not None:
+            return False
+        ends = [self.expires_at, self.taken_at and self.taken_at + self.KEPT_WHEN_TAKEN]
+        return all(timezone.now() < end for end in ends if end)
