@@ -2,6 +2,7 @@
 
 import math
 import os
+import ssl
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -109,6 +110,16 @@ def file(name: str) -> str | None:
     path = text(name, "") or None
     if path and not Path(path).is_file():
         raise ImproperlyConfigured(f"{name} is {path!r}, which is not a file.")
+    return path
+
+
+def certificates(name: str) -> str | None:
+    """The path of a file of certificates in PEM; None while it is not set."""
+    path = file(name)
+    try:
+        ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        raise ImproperlyConfigured(f"{name} is {path!r}, which holds no certificate in PEM.") from None
     return path
 
 

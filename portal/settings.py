@@ -188,7 +188,7 @@ if environment.flag("BEHIND_PROXY"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # Calls to sign-in providers of customers, who could name any address.
-OUTBOUND_CA_FILE = environment.file("OUTBOUND_CA_FILE")
+OUTBOUND_CA_FILE = environment.certificates("OUTBOUND_CA_FILE")
 OUTBOUND_PRIVATE_NETWORKS = environment.networks("OUTBOUND_PRIVATE_NETWORKS")
 
 CONTENT_SECURITY_POLICY = {
@@ -259,7 +259,7 @@ if PROCESS == "worker":
     VPROTECT_PASSWORD = environment.secret("VPROTECT_PASSWORD")
     # Read again at each login, so that a new password needs no restart.
     VPROTECT_PASSWORD_FILE = environment.source("VPROTECT_PASSWORD")
-    VPROTECT_CA_FILE = environment.file("VPROTECT_CA_FILE")
+    VPROTECT_CA_FILE = environment.certificates("VPROTECT_CA_FILE")
 
 # ── History ──────────────────────────────────────────────────────────────────
 # Days for which operations are kept, and backups and machines after they vanished from vProtect; 0 = for ever.
