@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
+import regex
 
 from vprotect_simulator.engine import Refused
 from vprotect_simulator.names import Row, enum, reference, referred_guid
 from vprotect_simulator.state import State
 
+# One that is tried for ever would hold up everybody: the state is locked meanwhile.
+SECONDS_FOR_A_NAME = 0.5
 REASONS = {"ASSIGN": "MATCHES_SETTINGS", "REMOVE": "DOES_NOT_MATCH_SETTINGS"}
 
 
@@ -46,6 +48,8 @@ def _fits(settings: Row, vm: Row) -> bool:
 
 def _is_like(name: str, patterns: list[str]) -> bool:
     try:
-        return any(re.fullmatch(pattern, name) for pattern in patterns)
-    except re.error:
+        return any(regex.fullmatch(pattern, name, timeout=SECONDS_FOR_A_NAME) for pattern in patterns)
+    except regex.error:
         raise Refused(400, "A regular expression of the automatic assignment is not valid") from None
+    except TimeoutError:
+        raise Refused(400, "A regular expression of the automatic assignment takes too long") from None

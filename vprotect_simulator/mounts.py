@@ -91,7 +91,7 @@ def _unmount_time(state: State, body: Row) -> int | None:
     value = body.get("unmountTime")
     if state.dialect == "classic" or state.settings.unmount_time == "absent" or value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise Refused(400, "unmountTime must be a number of milliseconds")
     return value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vprotect_simulator.firing import DAYS
+from vprotect_simulator.firing import DAY_MS, DAYS, firing_times
 from vprotect_simulator.names import Row, guid_of
 from vprotect_simulator.plan_bodies import read_auto_assign_settings, read_policy, read_rule, read_schedule
 from vprotect_simulator.plans import plan_next_firing
@@ -69,10 +69,12 @@ def _add_schedule(state: State, name: str, backup_type: str, days: tuple[str, ..
 
 
 def wake_schedules(state: State) -> None:
-    """From now on they fire."""
+    """From now on they fire; `lastRun` says when the laid out ones would have fired last."""
+    now = state.clock.now_ms()
     for schedule in state.schedules.values():
         schedule.pop("_sleeps", None)
-        plan_next_firing(state, schedule, state.clock.now_ms())
+        schedule["lastRun"] = max(firing_times(schedule, now - 40 * DAY_MS, now), default=None)
+        plan_next_firing(state, schedule, now)
 
 
 def _add_snapshot_policy(state: State, name: str) -> None:
