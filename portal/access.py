@@ -17,6 +17,7 @@ from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Lower
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
 
 from portal import polls
 from tenants.middleware import TenantRequest
@@ -118,7 +119,7 @@ def visible_plans(membership: Membership) -> QuerySet[Plan]:
 def needs_every_machine(request: TenantRequest) -> None:
     """For what is about all machines of the tenant: 403 for who is limited to some."""
     if request.membership.machine_guids is not None:
-        raise PermissionDenied
+        raise PermissionDenied(_("You see some machines of your organisation; this is about all of them."))
 
 
 def machine_for(

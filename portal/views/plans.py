@@ -175,8 +175,7 @@ def plan_edit(request: TenantRequest, tenant: str, plan_id: UUID) -> HttpRespons
     """Starts from what vProtect holds now: first a worker looks, unless it has just done so."""
     access.needs_every_machine(request)
     plan = access.plan_for(request, plan_id)
-    if not plan.is_editable:
-        raise PermissionDenied
+    _refuse_what_is_only_looked_at(plan)
     if request.method != "POST" and (waiting := _wait_for_a_look(request, plan)):
         return waiting
     wish = _wish_of_change(request, plan) or wish_shown(plan)
@@ -185,6 +184,11 @@ def plan_edit(request: TenantRequest, tenant: str, plan_id: UUID) -> HttpRespons
         schedules = (*schedules, NEW_SCHEDULE)
     initial = {**initial_of(wish), "client_key": uuid4(), "based_on": plan.held_digest}
     return _form_page(request, plan, initial, schedules)
+
+
+def _refuse_what_is_only_looked_at(plan: Plan) -> None:
+    if not plan.is_editable:
+        raise PermissionDenied(_("Your provider manages this plan, or it is gone: you can look at it, not change it."))
 
 
 def _wait_for_a_look(request: TenantRequest, plan: Plan) -> HttpResponse | None:
@@ -363,8 +367,7 @@ def plan_delete(request: TenantRequest, tenant: str, plan_id: UUID) -> HttpRespo
     """The consequence first; the name is typed, since protection is lost."""
     access.needs_every_machine(request)
     plan = access.plan_for(request, plan_id)
-    if not plan.is_editable:
-        raise PermissionDenied
+    _refuse_what_is_only_looked_at(plan)
     typed = request.POST.get("name", "").strip()
     if request.method == "POST" and typed.casefold() == plan.name.strip().casefold():
         return _change(request, plan, PlanChange.Kind.DELETE)
