@@ -1,5 +1,7 @@
 from base64 import b64encode
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -8,9 +10,13 @@ from django.utils.functional import SimpleLazyObject
 
 from portal.views.preferences import theme_of
 from tenants.brands import look_of
-from tenants.models import Tenant
+from tenants.models import Membership, Tenant
 from tenants.single_sign_on import provider_key_of
 from vprotect_bridge.models import UpstreamStatus
+
+# What other apps say on every page below a tenant, by the name that `upstream` has it under: an expression for who
+# looks, read in the statement that is asked anyway.
+READ_ALONG: dict[str, Callable[[Membership], Any]] = {}
 
 
 def portal(request: HttpRequest) -> dict[str, object]:
@@ -25,6 +31,12 @@ def portal(request: HttpRequest) -> dict[str, object]:
         "theme": theme_of(request),
         "operator_url": settings.OPERATOR_URL,
         "is_single_sign_on": SimpleLazyObject(lambda: bool(provider_key_of(request))),
-        "upstream": SimpleLazyObject(lambda: UpstreamStatus.objects.filter(pk=1).first()),
+        "upstream": SimpleLazyObject(lambda: _upstream(request)),
         "stale_before": timezone.now() - timedelta(seconds=max(600, 5 * settings.VPROTECT_SECONDS["inventory"])),
     }
+
+
+def _upstream(request: HttpRequest) -> UpstreamStatus | None:
+    membership: Membership | None = getattr(request, "membership", None)
+    along = {name: of(membership) for name, of in READ_ALONG.items()} if membership else {}
+    return UpstreamStatus.objects.filter(pk=1).annotate(**along).first()

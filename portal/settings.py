@@ -42,6 +42,7 @@ WSGI_APPLICATION = "portal.wsgi.application"
 
 INSTALLED_APPS = [
     "portal",
+    "notifications",
     "vprotect_bridge",
     "tenants",
     "portal.apps.OperatorSiteConfig",
@@ -314,13 +315,14 @@ CELERY_TASK_ROUTES = {
     "vprotect_bridge.tasks.sync_backups": {"queue": "inventory"},
     "vprotect_bridge.tasks.remove_old": {"queue": "inventory"},
     "vprotect_bridge.tasks.watch": {"queue": "follow"},
+    "notifications.tasks.sort": {"queue": "follow"},
 }
 
 
-def _every(task: str, seconds: float) -> dict[str, object]:
+def _every(task: str, seconds: float, app: str = "vprotect_bridge") -> dict[str, object]:
     # A late message is worth nothing: the next tick does the same work.
     return {
-        "task": f"vprotect_bridge.tasks.{task}",
+        "task": f"{app}.tasks.{task}",
         "schedule": schedule(seconds),
         "options": {"expires": max(seconds, 1)},
     }
@@ -336,6 +338,7 @@ CELERY_BEAT_SCHEDULE = {
     "mounts": _every("mounts", VPROTECT_SECONDS["reconcile"]),
     "sweep-spool": _every("sweep_spool", VPROTECT_SECONDS["reconcile"]),
     "remove-old": _every("remove_old", 3600),
+    "sort-notifications": _every("sort", 5, "notifications"),
     "sync-backups": _every("sync_backups", min(VPROTECT_SECONDS["inventory"], 5)),
 }
 

@@ -1,5 +1,6 @@
 from django.urls import include, path, register_converter
 
+import notifications.urls
 from portal.access import GuidConverter
 from portal.views import (
     activity,
@@ -26,6 +27,7 @@ from portal.views import (
 register_converter(GuidConverter, "guid")
 
 tenant_urlpatterns = [
+    *notifications.urls.tenant_urlpatterns,
     path("", dashboard.dashboard, name="tenant-home"),
     path("poll", dashboard.dashboard_poll, name="dashboard-poll"),
     path("machines/", machines.machine_list, name="machines"),
@@ -86,6 +88,7 @@ urlpatterns = [
     path("logo/<slug:digest>.png", brands.portal_logo, name="portal-logo"),
     path("healthz", health.process, name="healthz"),
     path("readyz", health.readiness, name="readyz"),
+    path("", include("notifications.urls")),
     path("accounts/", include("portal.account_urls")),
     path("accounts/sso/", single_sign_on.find, name="single-sign-on"),
     path("accounts/sso/<slug:slug>/", single_sign_on.start, name="single-sign-on-start"),

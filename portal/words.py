@@ -332,15 +332,19 @@ def cancel_consequence(operation: Operation) -> Text:
 
 
 def operation_title(operation: Operation) -> str:
-    name = operation.machine.name
-    if operation.kind == Operation.Kind.TASK:
-        return _("%(work)s: %(name)s") % {"work": task_title(operation.request["task_type"]), "name": name}
+    return title_of_work(operation.kind, operation.machine.name, operation.request.get("task_type", ""))
+
+
+def title_of_work(kind: str, name: str, task_type: str) -> str:
+    """`name`: the machine's; `task_type`: vProtect's word, for what is neither a backup, a restore nor an opening."""
+    if kind == Operation.Kind.TASK:
+        return _("%(work)s: %(name)s") % {"work": task_title(task_type), "name": name}
     titles = {
         Operation.Kind.RESTORE: _("Restore of %(name)s"),
         Operation.Kind.BACKUP: _("Backup of %(name)s"),
         Operation.Kind.MOUNT: _("Opening of a backup of %(name)s"),
     }
-    return titles[Operation.Kind(operation.kind)] % {"name": name}
+    return titles[Operation.Kind(kind)] % {"name": name}
 
 
 def task_title(task_type: str) -> Text:

@@ -28,12 +28,16 @@ def as_control(field: BoundField) -> SafeString:
 
 
 @register.inclusion_tag("portal/partials/error_summary.html")
-def error_summary(*forms: BaseForm | BaseFormSet[BaseForm]) -> dict[str, list[Trouble]]:
+def error_summary(*forms: BaseForm | BaseFormSet[BaseForm] | list[BaseForm]) -> dict[str, list[Trouble]]:
     """At the top of what was refused: each trouble with a way to its field. The focus begins there."""
     return {"troubles": [trouble for form in forms for trouble in _troubles(form)]}
 
 
-def _troubles(form: BaseForm | BaseFormSet[BaseForm]) -> Iterator[Trouble]:
+def _troubles(form: BaseForm | BaseFormSet[BaseForm] | list[BaseForm]) -> Iterator[Trouble]:
+    if isinstance(form, list):
+        for one in form:
+            yield from _troubles(one)
+        return
     if isinstance(form, BaseFormSet):
         yield from (Trouble(str(text)) for text in form.non_form_errors())
         for row in form.forms:

@@ -12,11 +12,13 @@ from django.conf import settings
 ROOT = Path(settings.BASE_DIR)
 PRODUCT = [
     path
-    for package in ("portal", "tenants", "vprotect_bridge")
+    for package in ("portal", "notifications", "tenants", "vprotect_bridge")
     for path in sorted((ROOT / package).rglob("*.py"))
     if "migrations" not in path.parts
 ]
 WEB = [path for path in PRODUCT if path.is_relative_to(ROOT / "portal") and "management" not in path.parts]
+_OF_WEB = ("views", "templatetags", "access.py", "forms.py", "urls.py")
+WEB += [path for path in PRODUCT if path.relative_to(ROOT).parts[0] == "notifications" and {*path.parts} & {*_OF_WEB}]
 # Where statements are written by hand, each with access tests of its own.
 STATEMENTS = {
     *("tenants/wall.py", "tenants/checks.py", "tenants/database_roles.py", "vprotect_bridge/connection.py"),

@@ -14,6 +14,7 @@ from tenants.database_roles import declared_access
 from tenants.models import AuditEntry, Claim, IdentityProvider, Tenant
 from tests.access.conftest import ids_of
 from tests.conftest import AsRole, machine_of
+from tests.notifications.happenings import people_are_told
 from vprotect_bridge.models import Alert, Backup, Machine, OperationEvent, OperationTask, OwnerChange
 
 pytestmark = pytest.mark.django_db
@@ -30,11 +31,13 @@ READABLE = {
     *("vprotect_bridge_destination", "vprotect_bridge_hypervisor", "vprotect_bridge_cluster"),
     *("vprotect_bridge_mount", "vprotect_bridge_folder", "vprotect_bridge_fileentry", "vprotect_bridge_chosenentry"),
     *("vprotect_bridge_storage", "vprotect_bridge_download"),
+    *("notifications_event", "notifications_notice", "notifications_tenantchoices", "notifications_personalchoices"),
+    "notifications_digestclock",
 }
 OF_NO_TENANT = {
     *("tenants_user", "django_content_type", "django_migrations", "django_session", "portal_cache"),
     *("account_emailaddress", "account_emailconfirmation", "mfa_authenticator", "usersessions_usersession"),
-    *("socialaccount_socialaccount", "vprotect_bridge_upstreamstatus"),
+    *("socialaccount_socialaccount", "vprotect_bridge_upstreamstatus", "notifications_mailtimes"),
 }
 NOT_FOR_WEB = sorted(set(declared_access()) - READABLE - OF_NO_TENANT)
 OWNED = sorted(table for table, model in MODELS.items() if hasattr(model, "tenant_id"))
@@ -55,6 +58,7 @@ def both(sunflower: Tenant, pine: Tenant, places: None, machine: Machine) -> Non
         provider = IdentityProvider(tenant=tenant, slug=tenant.slug, issuer="https://localhost:1", client_id="portal")
         provider.client_secret = "a secret for tests"
         provider.save()
+        people_are_told(tenant)
     OwnerChange.objects.create(machine=Machine.across_tenants.first(), was=sunflower, now=pine)
 
 

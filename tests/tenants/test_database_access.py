@@ -11,6 +11,7 @@ from django.db import DatabaseError, connection
 from django.db.models import Model
 from django.utils import timezone
 
+from notifications.models import DigestClock, Event, Mail, Notice, PersonalChoices, TenantChoices
 from tenants.database_access import TABLES
 from tenants.database_roles import OF_CURRENT_TENANT, OPERATOR, WEB, WORKER, apply_access, declared_access
 from tenants.models import AuditEntry, Claim, Grant, Tenant, User
@@ -163,6 +164,19 @@ def _download(tenant: Tenant) -> Download:
     return Download(tenant=tenant, mount=mount, created_by=user, name="x", items=[], is_archive=False, reserved_bytes=0)
 
 
+def _event_of(tenant: Tenant) -> Event:
+    return Event(tenant=tenant, source=Event.Source.OPERATION, source_id=uuid4(), what="failed")
+
+
+def _reader(tenant: Tenant) -> User:
+    return User.objects.create_user(f"reader@{tenant.slug}.example")
+
+
+def _mail(tenant: Tenant) -> Mail:
+    now = timezone.now()
+    return Mail(tenant=tenant, user=_reader(tenant), kind=Mail.Kind.NEWS, since=now, until=now)
+
+
 ROWS: dict[type[Model], Callable[[Tenant], Model]] = {
     Claim: lambda tenant: Claim(tenant=tenant, kind=Claim.Kind.MACHINE, value=tenant.slug),
     Grant: lambda tenant: Grant(tenant=tenant, kind=Grant.Kind.DESTINATION, guid=tenant.slug),
@@ -181,6 +195,12 @@ ROWS: dict[type[Model], Callable[[Tenant], Model]] = {
     Download: _download,
     Plan: _plan,
     PlanChange: _plan_change,
+    Event: _event_of,
+    Notice: lambda tenant: Notice(tenant=tenant, user=_reader(tenant), event=_saved(_event_of(tenant))),
+    TenantChoices: lambda tenant: TenantChoices(tenant=tenant),
+    PersonalChoices: lambda tenant: PersonalChoices(tenant=tenant, user=_reader(tenant)),
+    DigestClock: lambda tenant: DigestClock(tenant=tenant, user=_reader(tenant), next_at=timezone.now()),
+    Mail: _mail,
     Question: lambda tenant: Question(tenant=tenant, kind="usable_destinations", machine=_machine(tenant)),
 }
 OWNED = {

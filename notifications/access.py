@@ -1,0 +1,38 @@
+"""What of the notifications an address or a form names, and who sees what of them (see `portal.access`)."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Func, IntegerField, QuerySet
+from django.http import Http404
+
+from notifications.models import Notice
+from tenants.middleware import TenantRequest
+from tenants.models import Membership
+
+
+def visible_notices(membership: Membership) -> QuerySet[Notice]:
+    """A person's own, of what they may see now: a machine that was taken from them takes its news along."""
+    notices = Notice.objects.filter(user=membership.user_id)
+    if membership.machine_guids is None:
+        return notices
+    return notices.filter(event__machine_guid__in=membership.machine_guids)
+
+
+MOST_COUNTED = 99
+
+
+def unread(membership: Membership) -> Func:
+    """How many a person has not read; counting stops after `MOST_COUNTED`."""
+    rows = visible_notices(membership).filter(read_at=None).order_by().values("pk")[: MOST_COUNTED + 1]
+    return Func(ArraySubquery(rows), function="CARDINALITY", output_field=IntegerField())
+
+
+def notice_for(request: TenantRequest, text: str) -> Notice:
+    """By its number as a form has it; what is none is not there."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise Http404
+    notice = visible_notices(request.membership).filter(pk=int(text)).first()
+    if notice is None:
+        raise Http404
+    return notice
