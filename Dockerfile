@@ -14,6 +14,7 @@ COPY manage.py ./
 COPY portal/ portal/
 COPY vprotect_bridge/ vprotect_bridge/
 COPY tenants/ tenants/
+COPY tokens/ tokens/
 COPY templates/ templates/
 COPY static/ static/
 COPY locale/ locale/

@@ -43,6 +43,7 @@ WSGI_APPLICATION = "portal.wsgi.application"
 INSTALLED_APPS = [
     "portal",
     "notifications",
+    "tokens",
     "vprotect_bridge",
     "tenants",
     "portal.apps.OperatorSiteConfig",
@@ -164,6 +165,9 @@ MFA_TOTP_TOLERANCE = 1
 
 # Between a tenant's suspension and the first moment at which an operator may remove what it has.
 TENANT_RETENTION_DAYS = environment.whole_number("TENANT_RETENTION_DAYS", 30)
+
+# Days for which an API token works at most.
+API_TOKEN_DAYS = environment.whole_number("API_TOKEN_DAYS", 365, least=1)
 
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_COOKIE_HTTPONLY = True

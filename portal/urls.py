@@ -1,4 +1,4 @@
-from django.urls import include, path, register_converter
+from django.urls import URLPattern, URLResolver, include, path, register_converter
 
 import notifications.urls
 from portal.access import GuidConverter
@@ -26,7 +26,7 @@ from portal.views import (
 
 register_converter(GuidConverter, "guid")
 
-tenant_urlpatterns = [
+tenant_urlpatterns: list[URLPattern | URLResolver] = [
     *notifications.urls.tenant_urlpatterns,
     path("", dashboard.dashboard, name="tenant-home"),
     path("poll", dashboard.dashboard_poll, name="dashboard-poll"),
@@ -73,6 +73,7 @@ tenant_urlpatterns = [
     path("status/", status.status, name="status"),
     path("status/poll", status.status_poll, name="status-poll"),
     path("questions/<uuid:question_id>/", questions.question, name="question"),
+    path("", include("tokens.urls")),
     path("operations/", activity.activity, name="operations"),
     path("operations/poll", activity.activity_poll, name="activity-poll"),
     path("operations/<uuid:operation_id>/", operations.operation_detail, name="operation"),
@@ -90,6 +91,7 @@ urlpatterns = [
     path("readyz", health.readiness, name="readyz"),
     path("", include("notifications.urls")),
     path("accounts/", include("portal.account_urls")),
+    path("accounts/tokens/", include("tokens.account_urls")),
     path("accounts/sso/", single_sign_on.find, name="single-sign-on"),
     path("accounts/sso/<slug:slug>/", single_sign_on.start, name="single-sign-on-start"),
     path("accounts/sso/<slug:slug>/connect/", single_sign_on.connect, name="single-sign-on-connect"),

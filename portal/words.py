@@ -177,6 +177,8 @@ AUDIT_ACTION = {
     "member_changed": _("Role or machines of a person changed"),
     "member_removed": _("Person removed"),
     "settings_changed": _("Settings changed"),
+    "token_made": _("API token made"),
+    "token_revoked": _("API token revoked"),
     "name_changed": _("Person took another name"),
 }
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from allauth.core.internal.httpkit import get_client_ip
@@ -11,6 +15,27 @@ from django.http import HttpRequest
 
 from tenants.correlation import correlation_id
 from tenants.models import AuditEntry, Membership, Tenant
+
+
+@dataclass(frozen=True)
+class ActingToken:
+    """The API token with which something is asked for, as it is named in audit and activity; "" = on a page."""
+
+    id: str = ""
+    name: str = ""
+
+
+NO_TOKEN = ActingToken()
+acting_token: ContextVar[ActingToken] = ContextVar("acting_token", default=NO_TOKEN)
+
+
+@contextmanager
+def acting_with(token: ActingToken) -> Iterator[None]:
+    before = acting_token.set(token)
+    try:
+        yield
+    finally:
+        acting_token.reset(before)
 
 
 def address_of(request: HttpRequest) -> str | None:
@@ -29,11 +54,17 @@ def record(
     machine_name: str = "",
     **detail: Any,
 ) -> None:
-    """In the transaction of what was decided: both are kept, or neither. `address`: from where, an IP address."""
+    """In the transaction of what was decided: both are kept, or neither. `address`: from where, an IP address.
+
+    An API token is named with what is done by it, and for who decided where it is nobody's but the tenant's.
+    """
+    token = acting_token.get()
+    if token.id:
+        detail = {"token": token.name, "token_id": token.id, **detail}
     AuditEntry.across_tenants.create(
         tenant=tenant,
         actor_id=actor.pk,
-        actor_name=str(getattr(actor, "email", actor)),
+        actor_name=str(getattr(actor, "email", token.name or actor)),
         role=role,
         action=action,
         machine_guid=machine_guid,
@@ -46,5 +77,6 @@ def record(
 
 
 def record_of(membership: Membership, action: str, *, address: str | None, **detail: Any) -> None:
-    """By a member, in their tenant."""
-    record(membership.tenant, membership.user, membership.role, action, address=address, **detail)
+    """By a member in their tenant, or by a token of the tenant's own, which is nobody's."""
+    actor = membership.user if membership.user_id else AnonymousUser()
+    record(membership.tenant, actor, membership.role, action, address=address, **detail)

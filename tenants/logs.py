@@ -23,6 +23,8 @@ _NAMED = re.compile(
     r"|(\b(?:password|passwd|client_secret|secret_key|access_token|id_token|jsessionid|sessionid|authorization)"
     r"[\"']?\s*[=:]\s*(?:bearer\s+|basic\s+)?[\"']?)[^\s\"',;&}]+"
 )
+# What a program shows instead of signing in (tokens/secret.py), wherever it was written.
+_TOKENS = re.compile(r"(\bvpt_)[0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
@@ -32,7 +34,7 @@ def without_secrets(text: str, secrets: Iterable[str] = ()) -> str:
             text = text.replace(secret, "…")
     for pattern in (_LINKS, _NAMED):
         text = pattern.sub(lambda found: f"{found[1] or found[2]}…", text)
-    return text
+    return _TOKENS.sub(r"\1…", text)
 
 
 def one_line(text: str) -> str:

@@ -80,13 +80,18 @@ def show_invitation(token_hash: str) -> None:
     _ask("SELECT set_config('app.invitation', %s, true)", [token_hash])
 
 
+def show_token(token_hash: str) -> None:
+    """The row of the API token that a program came with."""
+    _ask("SELECT set_config('app.token', %s, true)", [token_hash])
+
+
 def show_identity_provider(slug: str) -> None:
     """The row of the name that somebody wants to sign in with."""
     _ask("SELECT set_config('app.identity_provider', %s, true)", [slug])
 
 
 def set_tenant(tenant_id: int) -> None:
-    """Without a membership: for who comes with a proven invitation or identity."""
+    """Without a membership: for who comes with a proven invitation, identity or token."""
     _ask("SELECT set_config('app.tenant', %s, true)", [str(tenant_id)])
 
 

@@ -18,6 +18,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.db.models import Model, QuerySet
+from django.dispatch import Signal
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -41,6 +42,9 @@ from vprotect_bridge.models import (
     PlanChange,
     Question,
 )
+
+# In the transaction of a removal, with `tenant`: for apps above this one, which take away what is theirs.
+tenant_removed = Signal()
 
 STILL_TO_COME = _("Its time to be removed has not come yet.")
 STILL_RUNNING = _("%(count)d operations are not finished. Wait for them, or decide those that need attention.")
@@ -144,6 +148,7 @@ def remove(tenant: Tenant, *, by: AbstractBaseUser | AnonymousUser, address: str
             rows._raw_delete(rows.db)
         for claim in Claim.across_tenants.filter(tenant=tenant):
             claim.delete()  # one by one: each gives its machines back
+        tenant_removed.send(Tenant, tenant=tenant)
         IdentityProvider.across_tenants.filter(tenant=tenant).delete()
         Brand.across_tenants.filter(tenant=tenant).delete()
         Membership.objects.filter(tenant=tenant).delete()

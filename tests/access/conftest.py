@@ -18,6 +18,7 @@ from tenants import middleware
 from tenants.models import Brand, Grant, IdentityProvider, Invitation, Membership, Role, Tenant, User
 from tests.access.matrix import MATRIX
 from tests.conftest import WebClient, machine_of, operation_on, person
+from tokens.models import Token
 from vprotect_bridge.models import (
     Backup,
     BulkRequest,
@@ -98,6 +99,7 @@ def ids_of(tenant: Tenant, machine: Machine, other: Machine) -> dict[str, Any]:
     brand = Brand.across_tenants.create(tenant=tenant, logo=b"a picture", logo_digest=f"logo-{tenant.pk}")
     return {
         **opened_ids(tenant, machine),
+        "token_id": token_of(tenant).pk,
         "guid": machine.guid,
         "operation_id": operation.pk,
         "question_id": question.pk,
@@ -107,6 +109,19 @@ def ids_of(tenant: Tenant, machine: Machine, other: Machine) -> dict[str, Any]:
         "bulk_id": bulk.pk,
         "digest": brand.logo_digest,
     }
+
+
+def token_of(tenant: Tenant) -> Token:
+    """The administrator's own, or where there is none the tenant's."""
+    return Token.across_tenants.create(
+        tenant=tenant,
+        membership=Membership.objects.filter(tenant=tenant, role=Role.ADMIN).first(),
+        name="Nightly",
+        role=Role.VIEWER,
+        token_hash=f"hash {tenant.pk}",
+        client_key=uuid4(),
+        expires_at=timezone.now() + timedelta(days=1),
+    )
 
 
 def opened_ids(tenant: Tenant, machine: Machine) -> dict[str, Any]:

@@ -80,6 +80,10 @@ MATRIX: dict[str, dict[str, Row]] = {
     "single-sign-on-callback": {"GET": everybody(403), "POST": everybody(405)},
     "invitation": {"GET": everybody(404), "POST": everybody(404)},
     "invitation-open": {"GET": everybody(302), "POST": everybody(405)},
+    "account-tokens": {
+        "GET": signed_in(200) | dict.fromkeys(("stranger", *IN_THE_TENANT), 302),
+        "POST": signed_in(405),
+    },
     # Below a tenant.
     "tenant-home": page(in_the_tenant(200)),
     "status": page(in_the_tenant(200)),
@@ -126,6 +130,13 @@ MATRIX: dict[str, dict[str, Row]] = {
     "notifications": page(in_the_tenant(200)),
     "notifications-mark": {"GET": in_the_tenant(405), "POST": in_the_tenant(302)},
     "settings": {"GET": ADMIN_ONLY, "POST": ADMIN_ONLY | {"admin": 422}},
+    # Made after the password was asked for again; revoked by their owner, the administrator's by its own here.
+    "tokens": page(in_the_tenant(200)),
+    "token-create": {"GET": in_the_tenant(302), "POST": in_the_tenant(302)},
+    "token-revoke": {"GET": in_the_tenant(405), "POST": in_the_tenant(404, admin=302)},
+    "tenant-tokens": {"GET": ADMIN_ONLY, "POST": in_the_tenant(405)},
+    "tenant-token-create": {"GET": ADMIN_ONLY | {"admin": 302}, "POST": ADMIN_ONLY | {"admin": 302}},
+    "tenant-token-revoke": {"GET": in_the_tenant(405), "POST": ADMIN_ONLY | {"admin": 302}},
     "audit": {"GET": ADMIN_ONLY, "POST": in_the_tenant(405)},
     "audit-file": {"GET": ADMIN_ONLY, "POST": in_the_tenant(405)},
     "question": page(in_the_tenant(200, viewer=403)) | {"POST": in_the_tenant(405)},

@@ -44,7 +44,7 @@ def own(sunflower: Tenant, machine: Machine) -> dict[str, Any]:
 def everything() -> dict[str, list[dict[str, Any]]]:
     """All rows that people's wishes may change, without what is new with every one of them."""
     tables = ("tenants_user", "tenants_tenant", "tenants_membership", "tenants_invitation", "vprotect_bridge_operation")
-    tables += ("vprotect_bridge_plan", "vprotect_bridge_planchange", "vprotect_bridge_machine")
+    tables += ("vprotect_bridge_plan", "vprotect_bridge_planchange", "vprotect_bridge_machine", "tokens_token")
     found: dict[str, list[dict[str, Any]]] = {}
     with connection.cursor() as cursor:
         for table in tables:

@@ -23,7 +23,7 @@ MODELS = {model._meta.db_table: model for model in apps.get_models()}
 # Said here once more, so that a right given by mistake is not taken for one that was meant.
 READABLE = {
     *("tenants_tenant", "tenants_membership", "tenants_invitation", "tenants_identityprovider", "tenants_grant"),
-    "tenants_brand",
+    *("tenants_brand", "tokens_token"),
     *("tenants_auditentry", "vprotect_bridge_machine", "vprotect_bridge_backup", "vprotect_bridge_operation"),
     "vprotect_bridge_operationtask",
     *("vprotect_bridge_backupday", "vprotect_bridge_plan", "vprotect_bridge_planchange", "vprotect_bridge_question"),
