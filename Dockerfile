@@ -12,6 +12,7 @@ WORKDIR /srv/portal
 COPY --from=requirements /opt/portal /opt/portal
 COPY manage.py ./
 COPY portal/ portal/
+COPY reports/ reports/
 COPY vprotect_bridge/ vprotect_bridge/
 COPY tenants/ tenants/
 COPY tokens/ tokens/

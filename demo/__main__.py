@@ -118,6 +118,11 @@ def _start_programs(supervisor: Supervisor, programs: Programs) -> list[dict[str
         if not answers.has_machines(worker_url):
             answers.ring_inventory(programs.redis_url)
         supervisor.wait_until("The inventory", lambda: answers.has_machines(worker_url), seconds=60)
+    with _unless_done("usage", worker_url) as due:
+        if due:
+            with _step("Restore points, usage"):
+                supervisor.wait_until("The history", lambda: answers.has_histories(worker_url), seconds=180)
+                supervisor.run(programs.usage())
     return people
 
 

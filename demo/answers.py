@@ -49,6 +49,13 @@ def has_machines(database_url: str) -> bool:
     return bool(row and row[0])
 
 
+def has_histories(database_url: str) -> bool:
+    """Whether the restore points of every machine were read."""
+    with psycopg.connect(database_url) as pg:
+        row = pg.execute("SELECT NOT EXISTS (SELECT FROM vprotect_bridge_machine WHERE backups_at IS NULL)").fetchone()
+    return bool(row and row[0])
+
+
 def _status(connection: http.client.HTTPConnection, path: str) -> int | None:
     try:
         connection.request("GET", path)

@@ -67,6 +67,10 @@ class Programs:
         environment = {**self._as_owner(), "DEMO_PASSWORD": self.passwords.people}
         return self._process("seed", ["manage.py", "seed_demo"], environment)
 
+    def usage(self) -> Process:
+        """What is known of the days before the demo began."""
+        return self._process("usage", ["manage.py", "reconstruct_usage"], self._as_worker())
+
     def people(self) -> Process:
         """Its output is the list of those who can log in, as JSON."""
         return self._process("people", ["manage.py", "seed_demo", "--print-people"], self._as_owner())
@@ -87,13 +91,7 @@ class Programs:
     def _celery(self, name: str, queues: str, concurrency: int) -> Process:
         command = ["-m", "celery", "-A", "portal", "worker", "-n", f"{name}@%h", "-Q", queues]
         command += ["--concurrency", str(concurrency), "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
-        vprotect = {
-            "VPROTECT_URL": self.simulator_url,
-            "VPROTECT_LOGIN": VPROTECT_LOGIN,
-            "VPROTECT_PASSWORD": self.passwords.vprotect,
-            "VPROTECT_CA_FILE": str(self.ca_file),
-        }
-        return self._process(name, command, {**self._environment("worker", "portal_worker"), **vprotect})
+        return self._process(name, command, self._as_worker())
 
     def beat(self) -> Process:
         command = ["-m", "celery", "-A", "portal", "beat", "--schedule", str(self.folder / "beat")]
@@ -106,6 +104,15 @@ class Programs:
 
     def _process(self, name: str, command: list[str], environment: dict[str, str]) -> Process:
         return Process(name, [sys.executable, *command], self.folder / "logs" / f"{name}.log", environment, cwd=ROOT)
+
+    def _as_worker(self) -> dict[str, str]:
+        vprotect = {
+            "VPROTECT_URL": self.simulator_url,
+            "VPROTECT_LOGIN": VPROTECT_LOGIN,
+            "VPROTECT_PASSWORD": self.passwords.vprotect,
+            "VPROTECT_CA_FILE": str(self.ca_file),
+        }
+        return {**self._environment("worker", "portal_worker"), **vprotect}
 
     def _as_owner(self) -> dict[str, str]:
         return self._environment("migrations", "portal_owner")

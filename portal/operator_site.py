@@ -22,6 +22,7 @@ SECTIONS: tuple[tuple[Any, dict[str, Any]], ...] = (
             "tenants.membership": _("Members"),
             "tenants.user": _("People"),
             "tenants.identityprovider": _("Identity providers"),
+            "reports.price": _("Prices"),
             "tenants.auditentry": _("Audit"),
         },
     ),

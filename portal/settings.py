@@ -44,6 +44,7 @@ INSTALLED_APPS = [
     "portal",
     "notifications",
     "tokens",
+    "reports",
     "vprotect_bridge",
     "tenants",
     "portal.apps.OperatorSiteConfig",
@@ -272,6 +273,11 @@ HISTORY_RETENTION_DAYS = int(environment.number("HISTORY_RETENTION_DAYS", 730))
 if 0 < HISTORY_RETENTION_DAYS < 30:
     raise ImproperlyConfigured("HISTORY_RETENTION_DAYS must be 0, for ever, or at least 30: pages show a month.")
 
+# Days for which it is kept how much was stored for whom; 0 = for ever. Reports look back that far.
+USAGE_RETENTION_DAYS = environment.whole_number("USAGE_RETENTION_DAYS", 400, least=0)
+if 0 < USAGE_RETENTION_DAYS < 62:
+    raise ImproperlyConfigured("USAGE_RETENTION_DAYS must be 0, for ever, or at least 62: a month is billed after it.")
+
 # ── Single files ─────────────────────────────────────────────────────────────
 # Where files lie on their way from vProtect to a browser; web and the workers of downloads share it.
 SPOOL_FOLDER = Path(environment.text("SPOOL_FOLDER", BASE_DIR / "spool"))
@@ -320,6 +326,7 @@ CELERY_TASK_ROUTES = {
     "vprotect_bridge.tasks.remove_old": {"queue": "inventory"},
     "vprotect_bridge.tasks.watch": {"queue": "follow"},
     "notifications.tasks.sort": {"queue": "follow"},
+    "reports.tasks.record_usage": {"queue": "inventory"},
 }
 
 
@@ -343,6 +350,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-spool": _every("sweep_spool", VPROTECT_SECONDS["reconcile"]),
     "remove-old": _every("remove_old", 3600),
     "sort-notifications": _every("sort", 5, "notifications"),
+    "record-usage": _every("record_usage", 3600, "reports"),
     "sync-backups": _every("sync_backups", min(VPROTECT_SECONDS["inventory"], 5)),
 }
 

@@ -12,7 +12,7 @@ from django.conf import settings
 ROOT = Path(settings.BASE_DIR)
 PRODUCT = [
     path
-    for package in ("portal", "notifications", "tenants", "tokens", "vprotect_bridge")
+    for package in ("portal", "notifications", "reports", "tenants", "tokens", "vprotect_bridge")
     for path in sorted((ROOT / package).rglob("*.py"))
     if "migrations" not in path.parts
 ]
@@ -31,11 +31,13 @@ WEB = [
     if "management" not in path.parts and name_of(path) not in WITHOUT_A_TENANT
 ]
 _OF_WEB = ("views", "templatetags", "access.py", "forms.py", "urls.py")
-WEB += [path for path in PRODUCT if path.relative_to(ROOT).parts[0] == "notifications" and {*path.parts} & {*_OF_WEB}]
+_BESIDE = ("notifications", "reports")
+WEB += [path for path in PRODUCT if path.relative_to(ROOT).parts[0] in _BESIDE and {*path.parts} & {*_OF_WEB}]
 # Where statements are written by hand, each with access tests of its own.
 STATEMENTS = {
     *("tenants/wall.py", "tenants/checks.py", "tenants/database_roles.py", "vprotect_bridge/connection.py"),
     *(
+        "reports/record.py",
         "vprotect_bridge/facts.py",
         "vprotect_bridge/machine_rows.py",
         "vprotect_bridge/operation_session.py",

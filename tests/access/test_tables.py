@@ -10,6 +10,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Model
 from django.utils import timezone
 
+from reports.models import MachineUsage, Price, TenantUsage
 from tenants.database_roles import declared_access
 from tenants.models import AuditEntry, Claim, IdentityProvider, Tenant
 from tests.access.conftest import ids_of
@@ -33,6 +34,7 @@ READABLE = {
     *("vprotect_bridge_storage", "vprotect_bridge_download"),
     *("notifications_event", "notifications_notice", "notifications_tenantchoices", "notifications_personalchoices"),
     "notifications_digestclock",
+    *("reports_machineusage", "reports_tenantusage", "reports_price"),
 }
 OF_NO_TENANT = {
     *("tenants_user", "django_content_type", "django_migrations", "django_session", "portal_cache"),
@@ -59,7 +61,15 @@ def both(sunflower: Tenant, pine: Tenant, places: None, machine: Machine) -> Non
         provider.client_secret = "a secret for tests"
         provider.save()
         people_are_told(tenant)
+        report_rows_of(tenant)
     OwnerChange.objects.create(machine=Machine.across_tenants.first(), was=sunflower, now=pine)
+
+
+def report_rows_of(tenant: Tenant) -> None:
+    usage: dict[str, Any] = {"tenant": tenant, "day": "2026-01-01", "stored_bytes": 1, "machines": 1}
+    MachineUsage.across_tenants.create(**usage, machine_guid=f"{tenant.slug}-1")
+    TenantUsage.across_tenants.create(**usage)
+    Price.objects.create(tenant=tenant, counts_from="2026-01-01", currency="EUR")
 
 
 def rows_of(table: str) -> set[str]:

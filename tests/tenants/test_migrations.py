@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 # Nobody ran a version before these: there was none.
 BEFORE_THE_FIRST_RELEASE = set((Path(__file__).parent / "migrations_before_the_first_release.txt").read_text().split())
-APPS = ("tenants", "vprotect_bridge", "notifications")
+APPS = ("tenants", "vprotect_bridge", "reports", "notifications")
 
 
 def _refused(app: str, name: str) -> list[str]:

@@ -6,6 +6,8 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -13,7 +15,9 @@ from allauth.account.models import EmailAddress
 from django.contrib.auth.hashers import make_password
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
+from django.utils import timezone
 
+from reports.models import Price
 from tenants.models import Claim, Grant, Membership, Role, Tenant, User
 
 
@@ -110,6 +114,7 @@ class Command(BaseCommand):
         with transaction.atomic():
             for tenant in TENANTS:
                 _seed_tenant(tenant)
+            _seed_prices()
             # Made once for all: each is slow on purpose, and they all have the same password.
             password_hash = make_password(password)
             for person in people():
@@ -128,6 +133,16 @@ def _seed_tenant(wanted: DemoTenant) -> None:
     grants += [grant for target in wanted.restore_targets for grant in zip(kinds, target, strict=True)]
     for kind, guid in grants:
         Grant.across_tenants.get_or_create(tenant=tenant, kind=kind, guid=guid)
+
+
+def _seed_prices() -> None:
+    """From two months ago on: of all, and a better one for one of them."""
+    first = (timezone.localdate().replace(day=1) - timedelta(days=40)).replace(day=1)
+    for slug, gib, machine in (("", "0.0400", "3.00"), ("borealis-clinic", "0.0325", "2.50")):
+        tenant = Tenant.objects.get(slug=slug) if slug else None
+        amounts = {"currency": "EUR", "per_gib_month": Decimal(gib), "per_machine_month": Decimal(machine)}
+        if not Price.objects.filter(tenant=tenant).exists():
+            Price.objects.create(tenant=tenant, counts_from=first, **amounts)
 
 
 def _seed_person(person: DemoPerson, password: str, password_hash: str) -> None:

@@ -1,0 +1,126 @@
+"""What was stored day by day and what it costs.
+
+vProtect tells what is stored now, so figures over time need records of our own. They begin on the day on which the
+portal begins to write them; nothing is made up for the time before.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator, RegexValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from django_scopes import ScopedManager
+
+from tenants.models import Tenant
+
+
+class DailyUsage(models.Model):
+    """What is counted of a day (`reports.record`). `day` is the tenant's own; sizes are bytes, as of the last look.
+
+    `plan_id`: of a `Plan`, as text without a foreign key, since the record outlives plans; empty = none.
+    `destination_guid` empty = vProtect did not say where, or nothing is stored. `protected_machines` None = not known,
+    of a day that was put together later.
+    """
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
+    day = models.DateField()
+    plan_id = models.CharField(max_length=36, blank=True)
+    plan_name = models.TextField(blank=True)
+    destination_guid = models.CharField(max_length=64, blank=True)
+    stored_bytes = models.BigIntegerField()
+    machines = models.IntegerField()
+    protected_machines = models.IntegerField(null=True)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.tenant} {self.day}"
+
+
+class MachineUsage(DailyUsage):
+    """Of one machine at one destination. It is counted in its first row of the day only: others say 0 machines.
+
+    `machine_name` is empty of a machine that was somebody else's by then: its restore points stayed, its name did not.
+    """
+
+    machine_guid = models.CharField(max_length=64)
+    machine_name = models.TextField(blank=True)
+
+    objects: ClassVar[models.Manager[MachineUsage]] = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "day", "machine_guid", "destination_guid"], name="one_usage_per_machine_and_place"
+            ),
+        ]
+        indexes = [
+            # The page shows the largest of a day, however many machines there are.
+            models.Index(fields=["tenant", "day", "-stored_bytes"], name="usage_largest_of_day"),
+        ]
+
+
+class TenantUsage(DailyUsage):
+    """The same, added up over all machines: what a page costs does not depend on how many there are."""
+
+    objects: ClassVar[models.Manager[TenantUsage]] = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "day", "plan_id", "destination_guid"], name="one_usage_per_plan_and_place"
+            ),
+        ]
+
+
+def _price(label: Any) -> models.DecimalField:
+    return models.DecimalField(
+        label, max_digits=12, decimal_places=4, default=Decimal(0), validators=[MinValueValidator(Decimal(0))]
+    )
+
+
+class Price(models.Model):
+    """What the operator asks for, from a month on and until a later price takes its place. Without a tenant: of all.
+
+    A tenant's own price comes before that of all. Prices count for whole months, so that a month has one currency.
+    """
+
+    tenant = models.ForeignKey(
+        Tenant, models.CASCADE, null=True, blank=True, related_name="+", help_text=_("Empty: for every tenant.")
+    )
+    counts_from = models.DateField(_("counts from"), help_text=_("The first day of a month."))
+    currency = models.CharField(
+        _("currency"), max_length=3, validators=[RegexValidator(r"^[A-Z]{3}\Z", _("Three letters, as EUR."))]
+    )
+    per_gib_month = _price(_("per GiB kept for a month"))
+    per_machine_month = _price(_("per machine protected for a month"))
+
+    # Those of all are nobody's: `reports.prices` is the only place that reads them.
+    objects: ClassVar[models.Manager[Price]] = models.Manager()
+
+    class Meta:
+        verbose_name = _("price")
+        verbose_name_plural = _("prices")
+        ordering = ["-counts_from"]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "counts_from"], name="one_price_per_month", nulls_distinct=False),
+            models.CheckConstraint(condition=models.Q(counts_from__day=1), name="price_counts_for_whole_months"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tenant or _('every tenant')}, {self.counts_from:%Y-%m}"
+
+    def clean(self) -> None:
+        if self.counts_from and self.counts_from.day != 1:
+            raise ValidationError({"counts_from": _("Prices count for whole months: choose the first of one.")})
