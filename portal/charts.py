@@ -91,7 +91,7 @@ def charts_of(
     return [
         _size_chart(of_days, labels, names),
         _place_chart(restorable, names),
-        _success_chart(of_days, labels),
+        success_chart(of_days, labels),
         _duration_chart(of_days, labels),
     ]
 
@@ -119,7 +119,8 @@ def _place_chart(restorable: Mapping[str, int], names: Mapping[str, str]) -> Cha
     return Chart("place", "bars", _("Where it lies"), summary, _("Destination"), labels, [series], _gib())
 
 
-def _success_chart(of_days: Sequence[Sequence[BackupDay]], labels: Sequence[str]) -> Chart:
+def success_chart(of_days: Sequence[Sequence[BackupDay]], labels: Sequence[str]) -> Chart:
+    """`of_days`: the rows of each of the labels' days."""
     kinds = (("succeeded", "good", _("Succeeded")), ("with_warnings", "warn", _("With warnings")))
     series = [
         Series(label, tone, [sum(getattr(row, name) for row in rows) for rows in of_days])
@@ -130,7 +131,7 @@ def _success_chart(of_days: Sequence[Sequence[BackupDay]], labels: Sequence[str]
     summary = ngettext(
         "%(rate)s %% of %(total)d backup succeeded.", "%(rate)s %% of %(total)d backups succeeded.", total
     )
-    rate = formats.number_format(100 * (good + warned) / total if total else 0, 1)
+    rate = formats.number_format(round(100 * (good + warned) / total, 1) if total else 0, 1)
     unit = Unit(_("backups"), 1, str)
     words = summary % {"rate": rate, "total": total}
     return Chart("success", "stacked", _("Success rate"), words, _("Day"), labels, series, unit)

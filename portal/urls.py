@@ -23,6 +23,7 @@ from portal.views import (
     single_sign_on,
     status,
 )
+from reports.urls import tenant_urlpatterns as report_urlpatterns
 
 register_converter(GuidConverter, "guid")
 
@@ -80,6 +81,7 @@ tenant_urlpatterns: list[URLPattern | URLResolver] = [
     path("operations/<uuid:operation_id>/details/", operations.operation_details, name="operation-details"),
     path("operations/<uuid:operation_id>/cancel/", operations.operation_cancel, name="operation-cancel"),
     path("operations/<uuid:operation_id>/poll", operations.operation_poll, name="operation-poll"),
+    *report_urlpatterns,
 ]
 
 urlpatterns = [

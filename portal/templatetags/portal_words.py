@@ -95,6 +95,7 @@ def full_time(moment: datetime | None) -> str:
 
 register.filter("to_the_minute", dates.to_the_minute)
 register.filter("day", dates.day)
+register.filter("day_and_year", dates.day_and_year)
 register.filter("weekday_and_day", dates.weekday_and_day)
 
 

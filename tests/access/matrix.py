@@ -139,6 +139,8 @@ MATRIX: dict[str, dict[str, Row]] = {
     "tenant-token-revoke": {"GET": in_the_tenant(405), "POST": ADMIN_ONLY | {"admin": 302}},
     "audit": {"GET": ADMIN_ONLY, "POST": in_the_tenant(405)},
     "audit-file": {"GET": ADMIN_ONLY, "POST": in_the_tenant(405)},
+    "report-protection": page(in_the_tenant(200)),
+    "report-usage": {"GET": ADMIN_ONLY, "POST": in_the_tenant(405)},
     "question": page(in_the_tenant(200, viewer=403)) | {"POST": in_the_tenant(405)},
     "operations": page(in_the_tenant(200)),
     "activity-poll": page(in_the_tenant(200)),

@@ -1,0 +1,79 @@
+"""What a month's charts draw, with the tables behind them (`portal.charts`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from portal import dates
+from portal.charts import GIB, TONES, Chart, Series, Unit
+from portal.templatetags.portal_words import size
+from reports.months import Month
+from reports.usage import Usage
+
+# A chart with more series says nothing: what comes after is one together.
+MOST_SERIES = len(TONES)
+
+
+def stored_chart(usage: Usage) -> Chart:
+    """Days without a record are gaps, not zeros."""
+    days, rows, names = days_of(usage.month), usage.days, usage.destinations
+    recorded = {row["day"] for row in rows}
+    kept = {(row["day"], row["destination_guid"]): int(row["bytes"]) for row in rows}
+    places = sorted({place for (_day, place), held in kept.items() if held})
+    shown, rest = places[: MOST_SERIES - 1], places[MOST_SERIES - 1 :]
+    groups = [[place] for place in shown] + ([rest] if rest else [])
+    series = [
+        Series(
+            destination_name(group[0], names) if len(group) == 1 else _("others"),
+            TONES[number],
+            [sum(kept.get((day, place), 0) for place in group) if day in recorded else None for day in days],
+        )
+        for number, group in enumerate(groups)
+    ]
+    last = max(recorded, default=None)
+    total = sum(held for (day, _place), held in kept.items() if day == last)
+    summary = _("%(size)s were kept on %(day)s.") % {"size": size(total), "day": dates.day(last)} if last else ""
+    labels = [dates.day(day) for day in days]
+    return Chart("stored", "stacked", _("Kept per day"), summary, _("Day"), labels, series, Unit("GiB", GIB, size))
+
+
+def machines_chart(days: Sequence[date], rows: Sequence[Mapping[str, Any]]) -> Chart:
+    """All machines, and those of them that were protected, by rows with day, all and protected (None = not known)."""
+    told: dict[date, tuple[int, int | None]] = {}
+    for row in rows:
+        every, protected = told.get(row["day"], (0, 0))
+        is_known = protected is not None and row["protected"] is not None
+        told[row["day"]] = (every + row["all"], protected + row["protected"] if is_known else None)
+    # Of days that were put together later nothing is known of machines.
+    columns = [(None, None) if told.get(day, (0, None))[1] is None else told[day] for day in days]
+    series = [
+        Series(_("Protected"), "good", [protected for _every, protected in columns]),
+        Series(_("All machines"), "plain", [every for every, _protected in columns]),
+    ]
+    labels, unit = [dates.day(day) for day in days], Unit(_("machines"), 1, _count)
+    return Chart("machines", "line", _("Machines per day"), _last_words(told), _("Day"), labels, series, unit)
+
+
+def _last_words(told: Mapping[date, tuple[int, int | None]]) -> str:
+    last = max(told, default=None)
+    if last is None or (protected := told[last][1]) is None:
+        return ""
+    words = {"protected": protected, "all": told[last][0], "day": dates.day(last)}
+    return _("%(protected)d of %(all)d machines were protected on %(day)s.") % words
+
+
+def destination_name(guid: str, names: Mapping[str, str]) -> str:
+    """A tenant knows the names of what it was granted."""
+    return names.get(guid) or (_("another destination") if guid else _("unknown"))
+
+
+def _count(number: int | None) -> str:
+    return "–" if number is None else str(number)
+
+
+def days_of(month: Month) -> list[date]:
+    return [month.first + timedelta(days=number) for number in range(month.days)]

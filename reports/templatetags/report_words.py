@@ -1,0 +1,64 @@
+"""How reports show amounts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from django import template
+from django.utils.formats import number_format
+
+from portal import dates, words
+from reports import charts, prices
+from reports.models import Price
+from reports.usage import Usage
+
+register = template.Library()
+
+
+@register.filter
+def in_gib_months(usage: Usage, byte_days: int) -> str:
+    return number_format(Decimal(str(round(float(usage.gib_months(byte_days)), 2))), 2)
+
+
+@register.filter
+def in_machine_months(usage: Usage, machine_days: int) -> str:
+    return number_format(Decimal(str(round(float(usage.machine_months(machine_days)), 2))), 2)
+
+
+@register.simple_tag
+def money(amount: Decimal | None, price: Price | None) -> str:
+    return prices.money(amount, price.currency) if price else "–"
+
+
+@register.filter
+def per_gib(price: Price) -> str:
+    return prices.unit_price(price.per_gib_month, price.currency)
+
+
+@register.filter
+def per_machine(price: Price) -> str:
+    return prices.unit_price(price.per_machine_month, price.currency)
+
+
+@register.simple_tag
+def destination(usage: Usage, guid: str) -> str:
+    return charts.destination_name(guid, usage.destinations)
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    """Never "100 %" while one failed."""
+    if share is None:
+        return "–"
+    return f"{number_format(min(round(share, 1), 99.9) if share < 100 else 100, 1 if share < 100 else 0)} %"
+
+
+@register.filter
+def reason(said: str) -> str:
+    return str(words.failure_reason(said))
+
+
+@register.filter
+def age(moment: datetime) -> str:
+    return dates.ago(moment)
