@@ -24,6 +24,7 @@ REASON: dict[Reason, Text] = {
     Reason.PLAN_PAUSED: _("Its plan is paused."),
     Reason.STALE: _("Nothing new is known of it: the backup system has not been heard for a while."),
     Reason.NEVER_RAN: _("Its plan has not run for it yet."),
+    Reason.LATE: _("Its newest good backup is older than its protection target."),
     Reason.OVERDUE: _("Its plan wants a more recent backup than there is."),
     Reason.UNKNOWN: _("The backup system does not say whether its backups are recent enough."),
 }

@@ -40,8 +40,8 @@ class Hero:
     more: str = ""
 
 
-def hero_of(counts: Mapping[str, int], status: UpstreamStatus | None, *, has_success: bool) -> Hero:
-    """`counts`: machines by protection. `has_success`: any of them was ever backed up."""
+def hero_of(counts: Mapping[str, int], status: UpstreamStatus | None, *, has_success: bool, late: int = 0) -> Hero:
+    """`counts`: machines by protection. `has_success`: any of them was ever backed up. `late`: so many are late."""
     there = sum(count for name, count in counts.items() if name not in NOT_THERE)
     safe = counts.get(Protection.PROTECTED, 0)
     if status is None or status.inventory_at is None:
@@ -63,7 +63,7 @@ def hero_of(counts: Mapping[str, int], status: UpstreamStatus | None, *, has_suc
     sentence = ngettext("%(count)d machine needs attention", "%(count)d machines need attention", there - safe)
     is_bad = bool(failed or bare)
     kind, icon = ("failed", "shield-x") if is_bad else ("overdue", "shield-exclamation")
-    return Hero(kind, icon, sentence % {"count": there - safe}, _rest(safe, there))
+    return Hero(kind, icon, sentence % {"count": there - safe}, f"{_rest(safe, there)} {_late(late)}".rstrip())
 
 
 def _hero_of_nothing(restorable: int) -> Hero:
@@ -86,6 +86,17 @@ def _hero_of_old_news(safe: int, there: int) -> Hero:
     )
     more = _("The backup system has not been heard for a while. Plans go on in it by themselves.")
     return Hero("unknown", "question-circle", sentence % {"safe": safe, "count": there}, more)
+
+
+def _late(count: int) -> str:
+    if not count:
+        return ""
+    sentence = ngettext(
+        "%(count)d is late: its newest good backup is older than its protection target.",
+        "%(count)d are late: their newest good backup is older than their protection target.",
+        count,
+    )
+    return sentence % {"count": count}
 
 
 def _rest(safe: int, there: int) -> str:

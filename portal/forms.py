@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from portal import dates, words
 from tenants.models import Tenant
+from vprotect_bridge import targets
 from vprotect_bridge.models import Backup, Hypervisor, Machine, Plan, Protection
 from vprotect_bridge.restore_wishes import PLATFORMS, RestoreWish, clusters_of, data_centers, storages_of
 from vprotect_bridge.services import BackupWish, WishRefused
@@ -44,6 +45,7 @@ class MachineFilter(forms.Form):
     plan = forms.RegexField(r"^(none|[0-9a-f-]{36})$", required=False, label=_("Plan"))
     platform = forms.RegexField(r"^[A-Za-z0-9_-]{1,40}$", required=False, label=_("Platform"))
     presence = forms.ChoiceField(choices=Presence.choices, required=False, label=_("There or deleted"))
+    target = forms.ChoiceField(choices=targets.State.choices, required=False, label=_("Protection target"))
     sort = forms.ChoiceField(choices=Sort.choices, required=False, label=_("Sort by"))
     page = forms.IntegerField(min_value=1, max_value=1_000_000, required=False)
 

@@ -30,6 +30,7 @@ from django.utils.translation import gettext as _
 from portal import access, dates
 from portal.forms import MachineFilter
 from tenants.models import Membership
+from vprotect_bridge import targets
 from vprotect_bridge.models import SEVERITY, Machine, Operation, Standing
 from vprotect_bridge.plan_facts import Held
 from vprotect_bridge.plan_preview import next_runs_of
@@ -56,6 +57,7 @@ class MachineQuery:
     plan: str = ""
     platform: str = ""
     presence: str = ""
+    target: str = ""
     sort: str = "name"
     page: int = 1
 
@@ -81,7 +83,7 @@ class MachineQuery:
 
     @property
     def is_narrowed(self) -> bool:
-        return bool(self.q or self.status or self.plan or self.platform or self.presence)
+        return bool(self.q or self.status or self.plan or self.platform or self.presence or self.target)
 
     def is_search_of(self, other: MachineQuery) -> bool:
         """The same list, searched for something else."""
@@ -106,6 +108,8 @@ class MachineQuery:
             machines = machines.filter(platform=self.platform)
         if self.presence:
             machines = machines.filter(EXISTS) if self.presence == HERE else machines.exclude(EXISTS)
+        if self.target:
+            machines = machines.alias(target=targets.state()).filter(target=self.target)
         if self.plan == NO_PLAN:
             machines = machines.filter(policy_guid="")
         elif self.plan:
@@ -136,6 +140,7 @@ class Kind:
     platform: str
     policy_guid: str
     presence: str
+    target: str
     count: int
 
     def fits(self, query: MachineQuery, policy_guid: str | None) -> bool:
@@ -143,6 +148,7 @@ class Kind:
             query.status in {"", self.status}
             and query.platform in {"", self.platform}
             and query.presence in {"", self.presence}
+            and query.target in {"", self.target}
             and (not query.plan or self.policy_guid == policy_guid)
         )
 
@@ -150,10 +156,11 @@ class Kind:
 def kinds_of(machines: QuerySet[Machine]) -> list[Kind]:
     """One statement that every count of the page is taken from."""
     exists = ExpressionWrapper(EXISTS, output_field=BooleanField())
-    rows = machines.annotate(exists_now=exists).values_list("protection", "platform", "policy_guid", "exists_now")
+    alike = ("protection", "platform", "policy_guid", "exists_now", "target")
+    rows = machines.annotate(exists_now=exists, target=targets.state()).values_list(*alike)
     return [
-        Kind(status, platform, policy, HERE if exists_now else GONE, count)
-        for status, platform, policy, exists_now, count in rows.annotate(count=Count("*")).order_by()
+        Kind(status, platform, policy, HERE if exists_now else GONE, target, count)
+        for status, platform, policy, exists_now, target, count in rows.annotate(count=Count("*")).order_by()
     ]
 
 
@@ -175,6 +182,7 @@ class PlanInList:
     name: str
     policy_guid: str
     standing: str
+    target_hours: int | None
     held: Held = field(repr=False)
 
     @cached_property
@@ -197,9 +205,9 @@ def plans_in_list(membership: Membership, policy_guid: str = "") -> dict[str, Pl
         plans = plans.filter(policy_guid=policy_guid)
     parts = ("held__rules", "held__schedules", "held__policy__active")
     return {
-        policy: PlanInList(pk, name, policy, standing, _held(rules, schedules, active))
-        for pk, name, policy, standing, rules, schedules, active in plans.values_list(
-            "pk", "name", "policy_guid", "standing", *parts
+        policy: PlanInList(pk, name, policy, standing, target_hours, _held(rules, schedules, active))
+        for pk, name, policy, standing, target_hours, rules, schedules, active in plans.values_list(
+            "pk", "name", "policy_guid", "standing", "target_hours", *parts
         )
     }
 
@@ -258,6 +266,8 @@ def facts_of(machine: Machine) -> tuple[Any, ...]:
         "policy_guid",
         "exists",
         "restorable_until",
+        "late_at",
+        "is_late",
     )
     working = [(operation.pk, operation.version) for operation in machine.running]  # type: ignore[attr-defined]
     return (*(getattr(machine, name) for name in own), working)

@@ -11,7 +11,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from portal.machine_picker import MachinePicker, PickedMachines
-from tenants.models import Membership, Role, User, validate_time_zone
+from portal.target_forms import TargetForm, initial_target
+from tenants.models import Membership, Role, Tenant, User, validate_time_zone
 from tenants.people import ADMINISTRATOR_OF_SOME, Refused
 
 ALL, SOME = "all", "some"
@@ -72,7 +73,7 @@ def initial_of(member: Membership) -> dict[str, Any]:
     }
 
 
-class SettingsForm(RefusableForm):
+class SettingsForm(RefusableForm, TargetForm):
     """What an administrator sets for the whole tenant."""
 
     time_zone = forms.CharField(
@@ -82,6 +83,16 @@ class SettingsForm(RefusableForm):
         widget=forms.TextInput(attrs={"class": "form-control", "list": "time-zones", "autocomplete": "off"}),
     )
     second_factor_required = forms.BooleanField(required=False, label=_("Everybody needs a second factor"))
+
+    @classmethod
+    def initial_of(cls, tenant: Tenant) -> dict[str, Any]:
+        own = {name: getattr(tenant, name) for name in ("time_zone", "second_factor_required")}
+        return own | initial_target(tenant.target_hours)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        own = {name: self.cleaned_data[name] for name in ("time_zone", "second_factor_required")}
+        return own | {"target_hours": self.typed_hours}
 
 
 class PreferencesForm(forms.ModelForm):

@@ -13,6 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from portal import plan_words
 from portal.forms import DEFAULT_PRIORITY
 from portal.machine_picker import MachinePicker, PickedMachines
+from portal.plan_words import target_words
+from portal.target_forms import TargetForm, initial_target
 from tenants.models import Tenant
 from vprotect_bridge.models import Destination, Plan
 from vprotect_bridge.plan_facts import DAY_MS, Held, Retention
@@ -154,8 +156,10 @@ class DestinationSelect(forms.Select):
         return option | {"attrs": option["attrs"] | ({"data-synthetic": ""} if value in self.synthetic else {})}
 
 
-class PlanForm(forms.Form):
+class PlanForm(TargetForm):
     """`schedules` is a formset of its own. `moves`: the tick that machines with a plan need to change it."""
+
+    AS_TENANT, OWN, NONE = "tenant", "own", "none"
 
     name = forms.CharField(label=_("Name"), max_length=120, error_messages={"required": _("Give the plan a name.")})
     machines = PickedMachines(label=_("Machines"), empty=_("Choose at least one machine."))
@@ -174,6 +178,12 @@ class PlanForm(forms.Form):
     )
     keeps_last = forms.BooleanField(label=_("Always keep the last backup of a machine that exists"), required=False)
     removes_absent_machines = forms.BooleanField(label=_("Let go of machines that no longer exist"), required=False)
+    target = forms.ChoiceField(
+        label=_("Protection target"),
+        choices=[(AS_TENANT, ""), (OWN, _("A target of its own")), (NONE, _("No target"))],
+        widget=forms.RadioSelect,
+        required=False,
+    )
     client_key = forms.UUIDField(widget=forms.HiddenInput)
     based_on = forms.CharField(required=False, widget=forms.HiddenInput, max_length=64)
 
@@ -205,6 +215,9 @@ class PlanForm(forms.Form):
         for name in typed & set(self.fields):
             self.fields[name].widget.attrs["class"] = "form-control"
         self.fields["destination"].widget.attrs["class"] = "form-select"
+        as_tenant = _("As for the whole organisation: %(target)s") % {"target": target_words(tenant.target_hours)}
+        choices = [(value, label or as_tenant) for value, label in self.fields["target"].choices]  # type: ignore[attr-defined]
+        self.fields["target"].choices = choices  # type: ignore[attr-defined]
 
     @cached_property
     def moving(self) -> int:
@@ -227,7 +240,15 @@ class PlanForm(forms.Form):
             self.add_error(
                 "moves", ValidationError(_("Some machines leave the plan that they have. Tick that you mean it."))
             )
+        if chosen.get("target") == self.OWN and not self.typed_hours and "target_number" not in self.errors:
+            self.add_error("target_number", ValidationError(_("This is needed.")))
         return chosen
+
+    @property
+    def target_hours(self) -> int | None:
+        """As `Plan.target_hours`."""
+        own = {self.OWN: self.typed_hours, self.NONE: 0}
+        return own.get(self.cleaned_data["target"])
 
     def wish(self, schedules: list[WantedSchedule], *, is_paused: bool) -> PlanWish:
         chosen = self.cleaned_data
@@ -241,6 +262,7 @@ class PlanForm(forms.Form):
             removes_absent_machines=chosen["removes_absent_machines"],
             is_paused=is_paused,
             retention=self._chosen_retention(chosen),
+            target_hours=self.target_hours,
         )
 
     def _chosen_retention(self, chosen: dict[str, Any]) -> Retention | None:
@@ -276,7 +298,13 @@ def initial_plan(tenant: Tenant, destinations: list[Destination]) -> dict[str, A
         "time_zone": tenant.time_zone,
         "destination": usual,
         "priority": min(DEFAULT_PRIORITY, tenant.priority_cap),
+        **_initial_target(None),
     }
+
+
+def _initial_target(hours: int | None) -> dict[str, Any]:
+    which = PlanForm.AS_TENANT if hours is None else PlanForm.OWN if hours else PlanForm.NONE
+    return {"target": which, **initial_target(hours)}
 
 
 def wish_shown(plan: Plan) -> PlanWish:
@@ -295,6 +323,7 @@ def wish_shown(plan: Plan) -> PlanWish:
         priority=facts["priority"] or 0,
         removes_absent_machines=facts["removes_absent_machines"],
         is_paused=meant.is_paused,
+        target_hours=plan.target_hours,
     )
 
 
@@ -307,4 +336,5 @@ def initial_of(wish: PlanWish) -> dict[str, Any]:
         "priority": wish.priority,
         "removes_absent_machines": wish.removes_absent_machines,
         "retention": wish.retention,
+        **_initial_target(wish.target_hours),
     }

@@ -169,6 +169,18 @@ def change_sentence(change: PlanChange) -> Text:
     return format_lazy("{} {}", said, reason) if said and reason else said or reason
 
 
+# ── How old the newest may be ────────────────────────────────────────────────
+
+
+def target_words(hours: int | None) -> str:
+    """24 hours, 7 days; "none" of no target."""
+    if not hours:
+        return _("none")
+    if hours % 24 == 0 and hours > 24:
+        return ngettext("%(count)d day", "%(count)d days", hours // 24) % {"count": hours // 24}
+    return ngettext("%(count)d hour", "%(count)d hours", hours) % {"count": hours}
+
+
 # ── How long backups are kept ────────────────────────────────────────────────
 
 ROLE = {

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from portal import dates
 from vprotect_bridge.models import Download, Machine, Operation, Protection
 from vprotect_bridge.places import EXACT_UP_TO
+from vprotect_bridge.targets import State
 
 Text = str | Promise
 
@@ -47,6 +48,18 @@ PROTECTION = {
     Protection.GONE: Chip("gone", "trash", _("Deleted"), _("It no longer exists, and no backup of it is left.")),
     Protection.UNKNOWN: Chip(
         "unknown", "question-circle", _("Unknown"), _("It has a plan, but no schedule of it has told us yet.")
+    ),
+}
+
+TARGET = {
+    State.LATE: Chip(
+        "overdue", "exclamation-triangle", _("Late"), _("Its newest good backup is older than its protection target.")
+    ),
+    State.ON_TIME: Chip(
+        "protected", "check-circle", _("On time"), _("Its newest good backup is as recent as its protection target.")
+    ),
+    State.NONE: Chip(
+        "gone", "dash-circle", _("Without target"), _("Nobody said how old its newest good backup may be.")
     ),
 }
 

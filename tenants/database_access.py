@@ -19,7 +19,7 @@ TABLES = {
     ),
     # A person's own tenants and memberships; while a tenant is set, everybody's in it.
     "tenants_tenant": Access(
-        web="SELECT, UPDATE (time_zone, second_factor_required)",
+        web="SELECT, UPDATE (time_zone, second_factor_required, target_hours)",
         operator=EVERYTHING,
         worker="SELECT",
         rows=f"id = {CURRENT_TENANT} OR id IN ({_OWN})",

@@ -21,6 +21,8 @@ from django_scopes import ScopedManager
 from tenants.encryption import decrypt, encrypt
 from tenants.uuid7 import uuid7
 
+# A year, in hours.
+LONGEST_TARGET = 366 * 24
 GUID = r"[A-Za-z0-9-]{1,64}"
 guid_validator = RegexValidator(rf"^{GUID}\Z", _("This is not a GUID."))
 
@@ -85,6 +87,7 @@ class User(AbstractUser):
 class Tenant(models.Model):
     """A customer of the provider. `time_zone` is an IANA name.
 
+    `target_hours`: how old the newest good backup of each machine may be (`vprotect_bridge.targets`), null = no target.
     Caps and warnings are the operator's (`vprotect_bridge.limits`), null = none. One that leaves is inactive, and from
     `leaves_at` on an operator may remove what it has. Its row stays, with `removed_at`.
     """
@@ -114,6 +117,13 @@ class Tenant(models.Model):
     planned_machine_cap = _number(_("machines in plans: at most"))
     stored_gib_warning = _number(_("GiB of backups kept: warn from"))
     stored_gib_cap = _number(_("GiB of backups kept: at most"))
+    target_hours = models.PositiveSmallIntegerField(
+        _("protection target, in hours"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(LONGEST_TARGET)],
+        help_text=_("How old the newest good backup of a machine may be. Empty: none. A plan can have its own."),
+    )
     leaves_at = models.DateTimeField(_("leaves"), null=True, editable=False)
     removed_at = models.DateTimeField(_("removed"), null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

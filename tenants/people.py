@@ -246,7 +246,7 @@ def lock(tenant: Tenant) -> None:
 
 
 def change_settings(by: Membership, wanted: Mapping[str, object], *, address: str | None) -> None:
-    """`wanted`: time_zone, second_factor_required. What is as it was is not audited. Raises `Refused`."""
+    """`wanted`: time_zone, second_factor_required, target_hours. What is as it was is not audited. Raises `Refused`."""
     provider = identity_provider(by.tenant)
     if wanted["second_factor_required"] and provider and not provider.vouches_for_second_factor:
         raise Refused(NO_SECOND_FACTOR_THERE, "second_factor_required")

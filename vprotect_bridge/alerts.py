@@ -6,16 +6,21 @@ known of vProtect is old nothing is opened or closed: a silence of our own is no
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
+from django_scopes import scope
 
 from tenants.models import Grant
 from vprotect_bridge.models import Alert, Machine, UpstreamStatus
-from vprotect_bridge.unprotected import is_stale
+from vprotect_bridge.protection import update_lateness
+from vprotect_bridge.targets import target_hours
+from vprotect_bridge.unprotected import Reason, is_stale, why, with_causes
 
 Kind = Alert.Kind
 Turn = Alert.Turn
@@ -32,6 +37,9 @@ def watch() -> None:
     """One look. The beat begins it once a minute."""
     if is_stale(UpstreamStatus.objects.filter(pk=1).first()):
         return
+    update_lateness()
+    _close(_open(Kind.LATE).exclude(_still(Machine.across_tenants.filter(late_at__lte=timezone.now()))))
+    _open_all(_late())
     _close(_open(Kind.WITHOUT_PLAN).exclude(_still(Machine.across_tenants.filter(EXISTS, policy_guid=""))))
     _open_all(_without_plan())
 
@@ -51,6 +59,49 @@ def _close(alerts: QuerySet[Alert]) -> None:
 
 def _open_all(alerts: Iterable[Alert]) -> None:
     Alert.across_tenants.bulk_create(alerts, batch_size=BATCH, ignore_conflicts=True)
+
+
+# ── Machines that are late ───────────────────────────────────────────────────
+
+_OF_THE_CUSTOMER = {Reason.NO_PLAN, Reason.NO_SCHEDULE, Reason.NO_DESTINATION, Reason.PLAN_PAUSED}
+_OF_THE_PROVIDER = {Reason.DESTINATION_UNUSABLE}
+
+
+def _late() -> Iterator[Alert]:
+    """A statement for each tenant that has news: what stands in the way is read in its scope, as its pages do."""
+    told = _open(Kind.LATE).filter(machine=OuterRef("pk"), tenant=OuterRef("tenant"))
+    new = Machine.across_tenants.filter(EXISTS, tenant__is_active=True, late_at__lte=timezone.now())
+    rows = new.exclude(Exists(told)).order_by("tenant", "late_at").values_list("tenant", "pk")[:MOST_OPENED]
+    for tenant, of_tenant in groupby(rows, itemgetter(0)):
+        with scope(tenant=tenant):
+            machines: Any = with_causes(Machine.objects.filter(pk__in=[pk for _tenant, pk in of_tenant]))
+            for machine in machines.annotate(target_hours=target_hours()).defer("details", "tags"):
+                yield Alert(
+                    tenant_id=tenant,
+                    machine_id=machine.pk,
+                    kind=Kind.LATE,
+                    turn=_turn_of_late(machine),
+                    began_at=machine.late_at,
+                    details={
+                        "last_success_at": _said(machine.last_success_at),
+                        "target_hours": machine.target_hours,
+                    },
+                )
+
+
+def _turn_of_late(machine: Any) -> str:
+    """By what stands in the way, as pages say it."""
+    found = why(machine)
+    if found is None:
+        return Turn.UNKNOWN
+    is_the_customers_plan = found.plan is None or found.plan.is_editable
+    if found.reason in _OF_THE_CUSTOMER:
+        return Turn.CUSTOMER if is_the_customers_plan and found.has_destination else Turn.PROVIDER
+    return Turn.PROVIDER if found.reason in _OF_THE_PROVIDER else Turn.UNKNOWN
+
+
+def _said(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat() if moment else None
 
 
 # ── Machines that appear without a plan ──────────────────────────────────────

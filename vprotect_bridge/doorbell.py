@@ -22,6 +22,11 @@ def ring_plans() -> None:
     _ring("vprotect_bridge.tasks.plans")
 
 
+def ring_watch() -> None:
+    """There is another target to hold machines against."""
+    _ring("vprotect_bridge.tasks.watch")
+
+
 def ring_mounts() -> None:
     """There is an open backup to close."""
     _ring("vprotect_bridge.tasks.mounts")

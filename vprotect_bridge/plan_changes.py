@@ -26,6 +26,7 @@ from tenants.models import Claim, Grant, Membership, Role, Tenant
 from vprotect_bridge.client import plans as upstream
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.errors import Rejected, UpstreamError
+from vprotect_bridge.doorbell import ring_watch
 from vprotect_bridge.models import Machine, Plan, PlanChange
 from vprotect_bridge.ownership import read_claims
 from vprotect_bridge.plan_facts import Facts, Held, primary_retention
@@ -266,6 +267,9 @@ def _take_over_wish(plan: Plan, change: PlanChange, held: Held) -> None:
         plan.schedules = [schedule.to_json() for schedule in wish.schedules]
         plan.destination_guid, plan.priority = wish.destination_guid, wish.priority
         plan.removes_absent_machines = wish.removes_absent_machines
+        if plan.target_hours != wish.target_hours:
+            plan.target_hours = wish.target_hours
+            transaction.on_commit(ring_watch, robust=True)
         plan.put_again_at = put_again_at(wish, timezone.now())
     plan.save()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from django.utils import timezone
 
@@ -17,13 +18,17 @@ from vprotect_bridge.plan_wishes import PlanWish, derived_schedules, timing_of
 
 @dataclass(frozen=True)
 class Preview:
-    """What saving would change. Runs are instants (aware UTC) of the next seven days."""
+    """What saving would change. Runs are instants (aware UTC) of the next seven days.
+
+    `longest_pause`: between two runs of the next five weeks; None = there are fewer than two.
+    """
 
     gained: list[Machine]
     lost: list[Machine]
     moved: list[tuple[Machine, str]]
     runs_added: list[datetime]
     runs_dropped: list[datetime]
+    longest_pause: timedelta | None = None
 
     @property
     def changes_nothing(self) -> bool:
@@ -40,12 +45,14 @@ def preview(wish: PlanWish, plan: Plan | None = None) -> Preview:
     names = dict(Plan.objects.filter(vanished_at=None).values_list("policy_guid", "name"))
     now = timezone.now()
     before, after = runs_of(held, now), _runs(_timings(wish, now), now)
+    later = plan_times.runs(_timings(wish, now), now, now + timedelta(weeks=5))
     return Preview(
         gained=[machine for machine in new if not machine.policy_guid],
         lost=list(lost.order_by("name", "guid")),
         moved=[(machine, names.get(machine.policy_guid, "")) for machine in new if machine.policy_guid],
         runs_added=sorted(set(after) - set(before)),
         runs_dropped=sorted(set(before) - set(after)),
+        longest_pause=max((following - run for run, following in pairwise(later)), default=None),
     )
 
 

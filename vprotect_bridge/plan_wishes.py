@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tenants.audit import record_of
 from tenants.correlation import correlation_id
-from tenants.models import Grant, Membership, Role, Tenant
+from tenants.models import LONGEST_TARGET, Grant, Membership, Role, Tenant
 from vprotect_bridge import limits, plan_times
 from vprotect_bridge.client.plans import DAY_MS, Retention
 from vprotect_bridge.doorbell import ring_plans
@@ -71,7 +71,10 @@ class WantedSchedule:
 
 @dataclass(frozen=True)
 class PlanWish:
-    """A whole plan as it shall be. `machine_guids` are all of its machines; `retention` None leaves what is there."""
+    """A whole plan as it shall be. `machine_guids` are all of its machines; `retention` None leaves what is there.
+
+    `target_hours` is kept here and never sent: None = the tenant's target, 0 = none.
+    """
 
     name: str
     time_zone: str
@@ -82,6 +85,7 @@ class PlanWish:
     removes_absent_machines: bool = False
     is_paused: bool = False
     retention: Retention | None = None
+    target_hours: int | None = None
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Self:
@@ -103,6 +107,7 @@ class PlanWish:
             removes_absent_machines=plan.removes_absent_machines,
             # Also one that was paused in vProtect's own console stays so.
             is_paused=plan.standing == Standing.PAUSED,
+            target_hours=plan.target_hours,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -242,6 +247,8 @@ def check_plan(membership: Membership, wish: PlanWish, plan: Plan | None = None)
     cap = membership.tenant.priority_cap
     if not 0 <= wish.priority <= cap:
         raise WishRefused(_("The priority must be from 0 to %(highest)d.") % {"highest": cap}, "priority")
+    if wish.target_hours is not None and not 0 <= wish.target_hours <= LONGEST_TARGET:
+        raise WishRefused(_("A target can be a year at most."), "target_number")
     if wish.retention:
         _check_retention(wish.retention)
     if not wish.schedules:
@@ -333,6 +340,7 @@ def request_new_plan(
                 destination_guid=wish.destination_guid,
                 priority=wish.priority,
                 removes_absent_machines=wish.removes_absent_machines,
+                target_hours=wish.target_hours,
                 is_editable=True,
             )
             change = _keep(membership, plan, PlanChange.Kind.CREATE, wish, "", client_key, address)

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
 
-from vprotect_bridge import aging
+from vprotect_bridge import aging, targets
 from vprotect_bridge.client.types import FINAL_BACKUP_STATUSES
 from vprotect_bridge.models import Backup, Machine, Policy, Protection, Standing
 
 RESTORABLE = ("SUCCESS", "PARTIAL_SUCCESS")
 SUCCEEDED = (*RESTORABLE, "SUCCESS_REMOVED")
 BATCH = 500
+# A look at the clock ends within seconds, also when a target was set for ten thousand machines.
+MOST_CONCLUDED = 2000
 
 
 @dataclass(frozen=True)
 class History:
-    """The newest finished backup's status (empty = none), whether any can be restored, the last success."""
+    """The newest finished backup's status (empty = none), whether any can be restored, the last success; whether that
+    is too old (`targets`)."""
 
     last_status: str = ""
     is_restorable: bool = False
     last_success_at: datetime | None = None
+    is_late: bool = False
 
 
 class Told(Protocol):
@@ -40,7 +45,7 @@ class Told(Protocol):
 
 
 def conclude(machine: Told, history: History, standing: str = "") -> Protection:
-    """The first that holds, worst first. Protected is only what vProtect itself calls up to date.
+    """The first that holds, worst first. Protected is only what vProtect itself calls up to date and is on time.
 
     `standing` is that of the machine's policy, empty while it is not known: a policy without a rule protects nothing.
 
@@ -56,14 +61,16 @@ def conclude(machine: Told, history: History, standing: str = "") -> Protection:
         return Protection.UNPROTECTED
     if standing == Standing.PAUSED:
         return Protection.PAUSED
+    if history.is_late:
+        return Protection.OVERDUE
     by_schedule = {True: Protection.PROTECTED, False: Protection.OVERDUE, None: Protection.UNKNOWN}
     return by_schedule[machine.backup_up_to_date]
 
 
-CONCLUDED = ("protection", "last_success_at", "newest_point_at", "restorable_until")
+CONCLUDED = ("protection", "last_success_at", "late_at", "newest_point_at", "restorable_until")
 
 
-def update_protection(machine_ids: Collection[int]) -> int:
+def update_protection(machine_ids: Iterable[int]) -> int:
     """Concludes again for these machines, writes what changed and returns how many rows that was."""
     ids, written = list(machine_ids), 0
     for start in range(0, len(ids), BATCH):
@@ -83,7 +90,8 @@ def _concluded(machine: Machine) -> tuple[object, ...]:
 
 
 def _conclude(machine: Machine) -> None:
-    history = History(machine.last_status or "", machine.is_restorable, machine.success_at)  # type: ignore[attr-defined]
+    machine.late_at = machine.should_be_late_at  # type: ignore[attr-defined]
+    history = History(machine.last_status or "", machine.is_restorable, machine.success_at, machine.is_late)  # type: ignore[attr-defined]
     machine.protection = conclude(machine, history, machine.standing or "")  # type: ignore[attr-defined]
     machine.last_success_at = history.last_success_at
     machine.newest_point_at = machine.restorable_until = None
@@ -105,6 +113,7 @@ def _with_history(ids: list[int]) -> QuerySet[Machine]:
     same_owner = Q(tenant=F("machine__tenant")) | Q(tenant__isnull=True, machine__tenant__isnull=True)
     backups = Backup.across_tenants.filter(same_owner, machine=OuterRef("pk")).order_by("-sort_at")
     present = backups.filter(vanished_at__isnull=True)
+    success_at = Subquery(backups.filter(status__in=SUCCEEDED).values("sort_at")[:1])
     return (
         Machine.across_tenants.filter(pk__in=ids)
         .defer("details", "tags")
@@ -112,6 +121,19 @@ def _with_history(ids: list[int]) -> QuerySet[Machine]:
             standing=Subquery(Policy.objects.filter(guid=OuterRef("policy_guid")).values("standing")[:1]),
             last_status=Subquery(present.filter(status__in=FINAL_BACKUP_STATUSES).values("status")[:1]),
             is_restorable=Exists(present.filter(status__in=RESTORABLE)),
-            success_at=Subquery(backups.filter(status__in=SUCCEEDED).values("sort_at")[:1]),
+            success_at=success_at,
         )
+        .annotate(should_be_late_at=targets.late_at(F("success_at")))
     )
+
+
+def update_lateness() -> None:
+    """Follows targets that were set or changed, machines that are new, and the clock. Two statements, and those of
+    `update_protection` for machines that it concerns."""
+    should_be = targets.late_at(F("last_success_at"))
+    late = Q(late_at__lte=timezone.now())
+    fares_worse = late & Q(protection__in=[Protection.PROTECTED, Protection.UNKNOWN])
+    fares_better = ~late & Q(protection=Protection.OVERDUE) & ~Q(backup_up_to_date=False)
+    Machine.across_tenants.filter(targets.is_not("late_at", should_be)).update(late_at=should_be)
+    changed = Machine.across_tenants.filter(fares_worse | fares_better).order_by("pk")
+    update_protection(changed.values_list("pk", flat=True)[:MOST_CONCLUDED])

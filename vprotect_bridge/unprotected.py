@@ -39,6 +39,7 @@ class Reason(TextChoices):
     PLAN_PAUSED = "plan_paused"
     STALE = "stale"
     NEVER_RAN = "never_ran"
+    LATE = "late"
     OVERDUE = "overdue"
     UNKNOWN = "unknown"
 
@@ -135,6 +136,8 @@ def _reason_of_no_backup(machine: Any, plan: PlanFacts | None, is_stale: bool) -
         return Reason.STALE
     if machine.last_backup_at is None and machine.last_success_at is None:
         return Reason.NEVER_RAN
+    if machine.is_late:
+        return Reason.LATE
     return Reason.OVERDUE if machine.protection == Protection.OVERDUE else Reason.UNKNOWN
 
 

@@ -19,7 +19,7 @@ from portal.advice import advise
 from portal.advice import try_again as again
 from portal.machine_list import PlanInList
 from portal.words import Chip
-from tenants.models import Role
+from tenants.models import Role, Tenant
 from vprotect_bridge import unprotected
 from vprotect_bridge.download_wishes import readable_size
 from vprotect_bridge.models import Backup, Download, Machine, Operation, OperationTask, Plan, PlanChange
@@ -65,6 +65,16 @@ def try_again(context: Context, operation: Operation) -> str:
     form = again(operation.machine, operation.kind, context["request"].membership) if ended_badly else ""
     point = operation.request.get("backup_guid")
     return f"{form}?{urlencode({'like': operation.pk} | ({'backup': point} if point else {}))}" if form else ""
+
+
+@register.filter
+def target_of_plan(hours: int | None, tenant: Tenant) -> str:
+    """How old the newest good backup may be, of a plan or of a machine in none (null), and who says so."""
+    if hours is not None:
+        return plan_words.target_words(hours)
+    if not tenant.target_hours:
+        return plan_words.target_words(None)
+    return _("%(target)s, as for the whole organisation") % {"target": plan_words.target_words(tenant.target_hours)}
 
 
 @register.simple_tag

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count, Max, QuerySet, Sum
+from django.db.models import Count, Max, Q, QuerySet, Sum
 from django.db.models.functions import Lower
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -30,6 +30,7 @@ from vprotect_bridge.models import (
     Protection,
     UpstreamStatus,
 )
+from vprotect_bridge.targets import State
 from vprotect_bridge.unprotected import needs_attention, with_causes
 
 PAGE_SIZE = 12
@@ -42,11 +43,14 @@ MOST_URGENT = 5
 def dashboard(request: TenantRequest, tenant: str) -> HttpResponse:
     zone = ZoneInfo(request.tenant.time_zone)
     machines = access.visible_machines(request.membership)
-    counts = dict(machines.values_list("protection").annotate(count=Count("*")).order_by())
+    counts, late = _counts(machines)
     listed = access.listed_machines(request.membership).defer("details", "tags")
     worst_first = listed.order_by(SEVERITY, Lower("name"), "guid")
     context = {
-        "hero": hero_of(counts, _upstream(), has_success=machines.filter(last_success_at__isnull=False).exists()),
+        "hero": hero_of(
+            counts, _upstream(), has_success=machines.filter(last_success_at__isnull=False).exists(), late=late
+        ),
+        "late": {"chip": words.TARGET[State.LATE], "count": late} if late else None,
         "chips": [
             {"value": name, "chip": words.PROTECTION[name], "count": counts[name]}
             for name in WORST_FIRST
@@ -60,6 +64,13 @@ def dashboard(request: TenantRequest, tenant: str) -> HttpResponse:
         **_running(request),
     }
     return render(request, "portal/dashboard.html", context)
+
+
+def _counts(machines: QuerySet[Machine]) -> tuple[dict[str, int], int]:
+    """By protection, and how many of all are late; one statement."""
+    late = Count("pk", filter=Q(late_at__lte=timezone.now()))
+    rows = list(machines.values_list("protection").annotate(count=Count("*"), late=late).order_by())
+    return {protection: count for protection, count, _late in rows}, sum(late for *_, late in rows)
 
 
 def _failures(request: TenantRequest) -> list[dict[str, Any]]:

@@ -39,6 +39,7 @@ from vprotect_bridge.models import WORST_FIRST, Backup, Machine, Operation
 from vprotect_bridge.plan_wishes import may_change_plans
 from vprotect_bridge.restore_wishes import restore_points
 from vprotect_bridge.services import why_no_rule
+from vprotect_bridge.targets import State
 from vprotect_bridge.unprotected import with_causes
 
 HISTORY_SIZE = 20
@@ -114,6 +115,7 @@ def _list_context(request: TenantRequest, query: MachineQuery, seen: str = "") -
         "labels": MachineFilter(),
         "columns": [_column(query, *column) for column in COLUMNS],
         "filters": _filters(kinds, query, policy),
+        "target_filters": _target_filters(kinds, query, policy),
         "plans": plans.values(),
         "platforms": sorted({*counts_by("platform", kinds), query.platform} - {""}, key=words.platform),
         "machines": machines,
@@ -166,6 +168,25 @@ def _filters(kinds: list[Kind], query: MachineQuery, policy: str | None) -> list
     ]
 
 
+def _target_filters(kinds: list[Kind], query: MachineQuery, policy: str | None) -> list[dict[str, Any]]:
+    """A chip for each way to stand to a target; none where nothing has one."""
+    if not query.target and not counts_by("target", kinds).keys() - {State.NONE, ""}:
+        return []
+    of_any_target = replace(query, target="")
+    counts = counts_by("target", (kind for kind in kinds if kind.fits(of_any_target, policy)))
+    return [
+        {
+            "value": name,
+            "chip": words.TARGET[name],
+            "count": counts[name],
+            "is_chosen": name == query.target,
+            "address": query.address(target="" if name == query.target else name.value),
+        }
+        for name in State
+        if counts[name] or name == query.target
+    ]
+
+
 # ── One machine ──────────────────────────────────────────────────────────────
 
 
@@ -175,12 +196,14 @@ def machine_detail(request: TenantRequest, tenant: str, guid: str) -> HttpRespon
     machine = access.machine_for(request, guid, with_causes)
     _want_fresh(machine)
     running = list(Operation.objects.filter(machine=machine, outcome=Operation.Outcome.OPEN).order_by("kind"))
+    plan = plans_in_list(request.membership, machine.policy_guid).get(machine.policy_guid)
     backups = [operation for operation in running if operation.kind == Operation.Kind.BACKUP]
     ours = [operation for operation in backups if operation.origin == Operation.Origin.PORTAL]
     context = {
         "machine": machine,
         "chip": words.protection_chip(machine),
-        "plan": plans_in_list(request.membership, machine.policy_guid).get(machine.policy_guid),
+        "plan": plan,
+        "target_hours": plan.target_hours if plan else None,
         "may_change_plans": may_change_plans(request.membership),
         **_days(request, machine),
         "running": [operation_context(operation, request.membership) for operation in running],

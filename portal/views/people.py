@@ -33,6 +33,7 @@ from tenants.people import (
     revoke,
 )
 from vprotect_bridge import limits
+from vprotect_bridge.doorbell import ring_watch
 
 
 @require_safe
@@ -159,15 +160,14 @@ def invitation_revoke(request: TenantRequest, tenant: str, invitation_id: UUID) 
 @never_cache
 @access.for_administrators
 def tenant_settings(request: TenantRequest, tenant: str) -> HttpResponse:
-    names = ("time_zone", "second_factor_required")
-    initial = {name: getattr(request.tenant, name) for name in names}
-    form = SettingsForm(request.POST if request.method == "POST" else None, initial=initial)
+    form = SettingsForm(_sent(request), initial=SettingsForm.initial_of(request.tenant))
     if request.method == "POST" and form.is_valid():
         try:
-            change_settings(request.membership, form.cleaned_data, address=address_of(request))
+            change_settings(request.membership, form.settings, address=address_of(request))
         except Refused as refused:
             form.refuse(refused)
         else:
+            transaction.on_commit(ring_watch, robust=True)
             messages.success(request, _("The settings are saved."))
             return redirect("settings", tenant)
     context = {"form": form, "zones": sorted(available_timezones()), "usages": limits.usages(request.tenant)}

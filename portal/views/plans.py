@@ -40,7 +40,7 @@ from vprotect_bridge.backup_rules import goes_by_rules
 from vprotect_bridge.doorbell import ring_plans
 from vprotect_bridge.models import Destination, Plan, PlanChange, Standing
 from vprotect_bridge.plan_facts import USUAL_RETENTION, Held, retention_of
-from vprotect_bridge.plan_preview import next_runs_of, preview
+from vprotect_bridge.plan_preview import Preview, next_runs_of, preview
 from vprotect_bridge.plan_wishes import (
     MOST_SCHEDULES,
     PlanWish,
@@ -293,14 +293,29 @@ def _preview(request: TenantRequest, plan: Plan | None, form: PlanForm, wish: Pl
     if plan is not None and form.cleaned_data["based_on"] != plan.held_digest:
         raise WishRefused(_("The plan was changed meanwhile. Look at both, then decide."), "changed")
     destination = access.granted_destinations().get(guid=wish.destination_guid)
+    change = preview(wish, plan)
     context = {
         "plan": plan,
         "wish": wish,
         "destination": destination,
-        "preview": preview(wish, plan),
+        "preview": change,
         "carried": _carried(request.POST),
+        **_slower_than_its_target(request, wish, change),
     }
     return render(request, "portal/plan_preview.html", context)
+
+
+def _slower_than_its_target(request: TenantRequest, wish: PlanWish, change: Preview) -> dict[str, Any]:
+    hours = request.tenant.target_hours if wish.target_hours is None else wish.target_hours
+    pause = change.longest_pause
+    if not hours or pause is None or pause <= timedelta(hours=hours):
+        return {}
+    pause_hours = -(-pause // timedelta(hours=1))
+    return {
+        "is_slower_than_its_target": True,
+        "pause": plan_words.target_words(pause_hours),
+        "target": plan_words.target_words(hours),
+    }
 
 
 def _carried(post: QueryDict) -> list[tuple[str, str]]:

@@ -27,7 +27,7 @@ MORE = {
     **{"outcome": "succeeded", "task_guid": "t-9", "policy_guid": "p-9", "rules": "[]", "origin": "elsewhere"},
     **{"autoAssignSettings.mode": "ALL", "user": "1", "is_staff": "on", "is_superuser": "on", "is_active": ""},
     **{"priority_cap": "100", "running_cap": "1000", "created_by": "1", "is_bulk": "on", "owned_by": "claim"},
-    **{"daily_backup_cap": "9", "stored_gib_cap": "9"},
+    **{"daily_backup_cap": "9", "stored_gib_cap": "9", "target_hours": "1", "late_at": "2020-01-01"},
     **{"email_verified": "on", "permissions": "all", "second_factor_required": "on", "token_hash": "known"},
 }
 # What differs between two of the same wish: keys, times, chance.
@@ -81,7 +81,7 @@ def test_settings_take_their_own_fields_only(cast: Cast, sunflower: Tenant, as_w
     after = Tenant.objects.get(pk=sunflower.pk)
     assert (after.time_zone, after.second_factor_required) == ("Europe/Paris", True)
     assert (after.name, after.slug, after.priority_cap, after.running_cap) == ("Sunflower", "sunflower", 50, None)
-    assert after.daily_backup_cap is None
+    assert (after.daily_backup_cap, after.target_hours) == (None, None)
 
 
 @pytest.mark.parametrize("priority", ["51", "100", "-1", "1e2", "٥١"])

@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Case, Value, When
 from django.db.models.functions import Lower
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django_scopes import ScopedManager
 
@@ -93,6 +94,8 @@ class Machine(models.Model):
     # Since when it is its tenant's; written by a trigger, so that no way of changing hands forgets it.
     owned_at = models.DateTimeField(null=True, editable=False)
     last_success_at = models.DateTimeField(null=True)
+    # From when on its newest good backup is too old (`targets`); null = without target.
+    late_at = models.DateTimeField(null=True)
     # Of one that is deleted: its newest restore point, and until when one is expected to be left, if that is known.
     newest_point_at = models.DateTimeField(null=True)
     restorable_until = models.DateTimeField(null=True)
@@ -113,7 +116,7 @@ class Machine(models.Model):
             models.Index("tenant", Lower("name"), "guid", name="machine_tenant_name"),
             # Every count of the page and of the overview, out of the index alone: 5 ms for 20,000 machines and not 30.
             models.Index(
-                fields=["tenant", "protection", "platform", "policy_guid", "present", "vanished_at"],
+                fields=["tenant", "protection", "platform", "policy_guid", "present", "vanished_at", "late_at"],
                 name="machine_tenant_kinds",
             ),
             # Worst first, whether a tenant has ten machines or ten thousand.
@@ -137,6 +140,10 @@ class Machine(models.Model):
     @property
     def exists(self) -> bool:
         return self.present and self.vanished_at is None
+
+    @property
+    def is_late(self) -> bool:
+        return self.late_at is not None and self.late_at <= timezone.now()
 
 
 class OwnerChange(models.Model):

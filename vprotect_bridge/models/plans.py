@@ -90,6 +90,8 @@ class Plan(models.Model):
     destination_guid = models.CharField(max_length=64, blank=True)
     priority = models.PositiveSmallIntegerField(default=50, validators=[MaxValueValidator(100)])
     removes_absent_machines = models.BooleanField(default=False)
+    # Ours alone: vProtect knows no targets. Null = the tenant's, 0 = none.
+    target_hours = models.PositiveSmallIntegerField(null=True)
 
     # What of it is upstream: `upstream_name` is a true key there, since names are globally unique.
     upstream_name = models.CharField(max_length=255, blank=True)

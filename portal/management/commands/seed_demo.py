@@ -43,6 +43,7 @@ class DemoTenant:
     destinations: tuple[str, ...]
     restore_targets: tuple[tuple[str, ...], ...]
     priority_cap: int = 50
+    target_hours: int | None = None
 
 
 TENANTS = (
@@ -54,6 +55,7 @@ TENANTS = (
         (PRIMARY, OFFSITE),
         (OPENSTACK,),
         priority_cap=80,
+        target_hours=24,
     ),
     DemoTenant(
         "Borealis Clinic",
@@ -124,7 +126,12 @@ class Command(BaseCommand):
 def _seed_tenant(wanted: DemoTenant) -> None:
     tenant, _made = Tenant.objects.update_or_create(
         slug=wanted.slug,
-        defaults={"name": wanted.name, "time_zone": wanted.time_zone, "priority_cap": wanted.priority_cap},
+        defaults={
+            "name": wanted.name,
+            "time_zone": wanted.time_zone,
+            "priority_cap": wanted.priority_cap,
+            "target_hours": wanted.target_hours,
+        },
     )
     for kind, value in wanted.claims:
         Claim.across_tenants.get_or_create(kind=kind, value=value, defaults={"tenant": tenant})
