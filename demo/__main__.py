@@ -109,7 +109,7 @@ def _start_programs(supervisor: Supervisor, programs: Programs) -> list[dict[str
         supervisor.wait_until(
             "The simulator", lambda: answers.https_with(programs.simulator_url, programs.ca_file), seconds=30
         )
-        supervisor.start(programs.worker(), programs.downloads(), programs.beat())
+        supervisor.start(programs.worker(), programs.downloads(), programs.notifier(), programs.beat())
         supervisor.wait_until("The portal", lambda: answers.http_ok(programs.portal_url), seconds=60)
         supervisor.wait_until("The operator site", lambda: answers.http_ok(programs.operator_url), seconds=60)
         supervisor.wait_until("The worker", lambda: answers.worker(programs.redis_url), seconds=60)
@@ -165,7 +165,8 @@ def _say_who_can_log_in(programs: Programs, people: list[dict[str, str]], second
             str(person.get(column) or "").ljust(width) for column, width in zip(columns, widths, strict=True)
         )
         print(f"  {line}".rstrip())
-    print(f"\nLogs: {FOLDER / 'logs'}   Ctrl-C stops everything.", flush=True)
+    print(f"\nMails: {FOLDER / 'mails'}")
+    print(f"Logs: {FOLDER / 'logs'}   Ctrl-C stops everything.", flush=True)
 
 
 @contextmanager

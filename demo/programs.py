@@ -88,10 +88,15 @@ class Programs:
         """Workers of their own for files, which take long."""
         return self._celery("downloads", "downloads", concurrency=1)
 
-    def _celery(self, name: str, queues: str, concurrency: int) -> Process:
+    def notifier(self) -> Process:
+        """Sends mail and calls webhooks, and does not know vProtect."""
+        environment = self._environment("notifier", "portal_worker")
+        return self._celery("notifier", "notifications", concurrency=1, environment=environment)
+
+    def _celery(self, name: str, queues: str, concurrency: int, environment: dict[str, str] | None = None) -> Process:
         command = ["-m", "celery", "-A", "portal", "worker", "-n", f"{name}@%h", "-Q", queues]
         command += ["--concurrency", str(concurrency), "--loglevel", "INFO", "--without-gossip", "--without-mingle"]
-        return self._process(name, command, self._as_worker())
+        return self._process(name, command, environment or self._as_worker())
 
     def beat(self) -> Process:
         command = ["-m", "celery", "-A", "portal", "beat", "--schedule", str(self.folder / "beat")]
@@ -129,7 +134,8 @@ class Programs:
             "OPERATOR_URL": self.operator_url,
             "INSECURE_COOKIES": "yes",  # plain HTTP on loopback
             "STAFF_SECOND_FACTOR": "no",
-            "EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend",
+            "EMAIL_BACKEND": "demo.mails.EmailBackend",
+            "DEMO_MAILS": str(self.folder / "mails"),
             "STATIC_ROOT": str(self.folder / "static"),
             "SPOOL_FOLDER": str(self.folder / "spool"),
             "VPROTECT_DIALECT": self.dialect,

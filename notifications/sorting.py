@@ -18,7 +18,7 @@ from notifications.models import ByMail, Event, Notice, Topic
 from notifications.readers import Reader, active_memberships, readers_of
 from notifications.times import after_quiet
 from portal import words
-from vprotect_bridge.models import Backup, Operation, PlanChange
+from vprotect_bridge.models import Alert, Backup, Operation, PlanChange
 
 Kind, Outcome = Operation.Kind, Operation.Outcome
 
@@ -57,7 +57,8 @@ def _filled_in(events: list[Event]) -> list[Event]:
     for event in events:
         event.sorted_at = now
         by_source[event.source].append(event)
-    known = _of_operations(by_source[Event.Source.OPERATION]) + _of_plans(by_source[Event.Source.PLAN_CHANGE])
+    known = _of_operations(by_source[Event.Source.OPERATION])
+    known += _of_plans(by_source[Event.Source.PLAN_CHANGE]) + _of_alerts(by_source[Event.Source.ALERT])
     return sorted(known, key=lambda event: event.pk)
 
 
@@ -97,6 +98,22 @@ def _of_plans(events: list[Event]) -> list[Event]:
         event.plan_id, event.plan_name = change.plan_id, change.plan.name
         event.reason = change.user_message if event.is_problem else ""
         event.facts = {"kind": change.kind}
+    return known
+
+
+def _of_alerts(events: list[Event]) -> list[Event]:
+    if not events:
+        return []
+    rows = Alert.across_tenants.select_related("machine", "plan").in_bulk([event.source_id for event in events])
+    known = [event for event in events if event.source_id in rows]
+    for event in known:
+        alert = rows[event.source_id]
+        event.topic = Topic.PROTECTION
+        if alert.machine:
+            event.machine_guid, event.machine_name = alert.machine.guid, alert.machine.name
+        if alert.plan:
+            event.plan_id, event.plan_name = alert.plan_id, alert.plan.name
+        event.facts = {"kind": alert.kind, "turn": alert.turn, **alert.details}
     return known
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from notifications import sorting
+from notifications import mailing, sorting
 
 MOST_BATCHES = 20
 
@@ -14,3 +14,10 @@ def sort() -> None:
     for _ in range(MOST_BATCHES):
         if not sorting.sort():
             break
+    mailing.make_news()
+    mailing.make_digests()
+
+
+@shared_task
+def send_mails() -> None:
+    mailing.send_due()

@@ -1,8 +1,9 @@
 from django.urls import path
 
-from notifications.views import page, preferences
+from notifications.views import page, preferences, unsubscribe
 
 urlpatterns = [
+    path("notifications/unsubscribe/<str:token>/", unsubscribe.unsubscribe, name="unsubscribe"),
     path("accounts/notifications/", preferences.notification_preferences, name="notification-preferences"),
 ]
 

@@ -8,8 +8,9 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications.models import Event
 from portal import plan_words
+from portal.operation_words import capitalised
 from portal.words import OUTCOME, Chip, Text, title_of_work, visible_name
-from vprotect_bridge.models import Operation, PlanChange
+from vprotect_bridge.models import Alert, Operation, PlanChange
 
 NEEDS_ATTENTION = Chip("unknown", "exclamation-triangle", _("Needs attention"))
 LONGEST_NAME = 80
@@ -22,29 +23,70 @@ _PLAN_TITLES: dict[str, Text] = {
     PlanChange.Kind.DELETE: _("Deleting the plan “%(name)s”"),
     PlanChange.Kind.CLOCK: _("Clock change of the plan “%(name)s”"),
 }
+_ALERT_TITLES: dict[str, Text] = {
+    Alert.Kind.LATE: _("%(name)s: the newest good backup is too old"),
+    Alert.Kind.SKIPPED: _("%(name)s was left out of a run of its plan"),
+    Alert.Kind.STUCK: _("%(name)s is stuck in the queue"),
+    Alert.Kind.MISSED: _("%(name)s missed its start window"),
+    Alert.Kind.NEVER_FIRED: _("The plan “%(name)s” did not run"),
+    Alert.Kind.WITHOUT_PLAN: _("%(name)s is new and has no plan"),
+}
+OPENED = Chip("overdue", "clock-history", _("Missing"))
+CLOSED = Chip("protected", "check-circle", _("Over"))
+_TURNS: dict[str, Text] = {
+    Alert.Turn.CUSTOMER: _("You can put it right yourself."),
+    Alert.Turn.PROVIDER: _("Your provider has to put it right."),
+}
 
 
 def title(event: Event) -> str:
     """What it is about: "Backup of web-01"."""
     match event.source:
+        case Event.Source.ALERT:
+            return alert_title(event.facts["kind"], event.machine_name or event.plan_name)
         case Event.Source.PLAN_CHANGE:
             return str(_PLAN_TITLES[event.facts["kind"]]) % {"name": short_name(event.plan_name)}
         case _:
             return title_of_work(event.facts["kind"], short_name(event.machine_name), event.facts["task_type"])
 
 
+def alert_title(kind: str, name: str) -> str:
+    """`name`: of the machine, or of the plan where it is about all of its machines."""
+    return str(_ALERT_TITLES.get(kind, "%(name)s")) % {"name": short_name(name)}
+
+
 def chip(event: Event) -> Chip:
     """What became of it."""
     if event.what == Operation.Submission.NEEDS_ATTENTION:
         return NEEDS_ATTENTION
+    if event.source == Event.Source.ALERT:
+        return OPENED if event.is_problem else CLOSED
     if event.source == Event.Source.PLAN_CHANGE:
         return plan_words.CHANGE[PlanChange.State(event.what)]
     return OUTCOME[Operation.Outcome(event.what)]
 
 
 def reason(event: Event) -> str:
-    """Why, in the reader's language; empty where nothing is known or it went well."""
+    """Why, or whose turn it is, in the reader's language; empty where nothing is known or it went well."""
+    if event.source == Event.Source.ALERT and event.is_problem:
+        return str(_TURNS.get(event.facts["turn"], ""))
     return _now(event.reason) if event.reason else ""
+
+
+def group(event: Event) -> str:
+    """What many of its like have in common: "Backup: Failed"."""
+    match event.source:
+        case Event.Source.ALERT:
+            kind = dict(Alert.Kind.choices).get(event.facts["kind"], "")
+        case Event.Source.PLAN_CHANGE:
+            kind = _("Plan")
+        case _:
+            kind = Operation.Kind(event.facts["kind"]).label
+    return _now("%(title)s: %(outcome)s") % {"title": capitalised(str(kind)), "outcome": chip(event).word}
+
+
+def subject(event: Event) -> str:
+    return short_name(event.machine_name or event.plan_name)
 
 
 def headline(event: Event) -> str:
@@ -55,7 +97,9 @@ def headline(event: Event) -> str:
 def address(event: Event, tenant: str) -> str:
     """Where to look; `tenant` is a slug."""
     match event.source:
-        case Event.Source.PLAN_CHANGE:
+        case Event.Source.ALERT if event.machine_guid:
+            return reverse("machine", args=[tenant, event.machine_guid])
+        case Event.Source.ALERT | Event.Source.PLAN_CHANGE:
             return reverse("plan", args=[tenant, event.plan_id])
         case _:
             return reverse("operation", args=[tenant, event.source_id])

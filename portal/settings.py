@@ -15,7 +15,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 # ── Process ──────────────────────────────────────────────────────────────────
 # One code base, several processes, each with the rights that it needs and no others.
-PROCESS = environment.text("PORTAL_PROCESS", "web", choices=("web", "operator", "worker", "beat", "migrations"))
+PROCESS = environment.text(
+    "PORTAL_PROCESS", "web", choices=("web", "operator", "worker", "notifier", "beat", "migrations")
+)
 DEBUG = False
 SECRET_KEY = environment.secret("SECRET_KEY")
 # Former keys: what they signed and encrypted is read until `manage.py reencrypt` and the sessions' end.
@@ -327,6 +329,8 @@ CELERY_TASK_ROUTES = {
     "vprotect_bridge.tasks.watch": {"queue": "follow"},
     "notifications.tasks.sort": {"queue": "follow"},
     "reports.tasks.record_usage": {"queue": "inventory"},
+    # Out to mail servers and to addresses of customers' goes a process that does not know vProtect.
+    "notifications.tasks.send_mails": {"queue": "notifications"},
 }
 
 
@@ -351,6 +355,7 @@ CELERY_BEAT_SCHEDULE = {
     "remove-old": _every("remove_old", 3600),
     "sort-notifications": _every("sort", 5, "notifications"),
     "record-usage": _every("record_usage", 3600, "reports"),
+    "send-mails": _every("send_mails", 5, "notifications"),
     "sync-backups": _every("sync_backups", min(VPROTECT_SECONDS["inventory"], 5)),
 }
 

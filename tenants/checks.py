@@ -36,7 +36,7 @@ def process_role_is_not_too_strong(**kwargs: Any) -> list[Error]:
     return [
         Error(
             f"DATABASE_URL of the {settings.PROCESS} process names a role that {' and '.join(faults)}: "
-            f"use portal_{'worker' if settings.PROCESS == 'beat' else settings.PROCESS}.",
+            f"use portal_{'worker' if settings.PROCESS in {'beat', 'notifier'} else settings.PROCESS}.",
             id="tenants.E001",
         )
     ]

@@ -15,22 +15,38 @@ from tenants.models import Invitation, Tenant
 
 
 @dataclass(frozen=True)
+class Listing:
+    """Several things of one kind under a title, each with what else is to say of it; `more`: how many are left out."""
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+    more: int = 0
+
+
+@dataclass(frozen=True)
 class Letter:
-    """`button` and `link`: the one thing to do, if there is one. `closing`: what else is good to know, small."""
+    """`button` and `link`: the one thing to do, if there is one. `closing`: what else is good to know, small.
+
+    `leave`: where a reader says that no more of these shall come.
+    """
 
     subject: str
     paragraphs: tuple[str, ...]
+    listings: tuple[Listing, ...] = ()
     button: str = ""
     link: str = ""
     closing: tuple[str, ...] = ()
+    leave: str = ""
 
 
-def message(letter: Letter, to: str, tenant: Tenant | None = None) -> EmailMultiAlternatives:
+def message(
+    letter: Letter, to: str, tenant: Tenant | None = None, headers: dict[str, str] | None = None
+) -> EmailMultiAlternatives:
     look: Look = look_of(tenant)
     context = {"letter": letter, "look": look, "language": get_language()}
     # A header has one line, whatever a name may hold.
     subject = " ".join(letter.subject.split())
-    mail = EmailMultiAlternatives(subject, render_to_string("mail/letter.txt", context), to=[to])
+    mail = EmailMultiAlternatives(subject, render_to_string("mail/letter.txt", context), to=[to], headers=headers)
     mail.attach_alternative(render_to_string("mail/letter.html", context), "text/html")
     return mail
 

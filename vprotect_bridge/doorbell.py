@@ -37,7 +37,7 @@ def ring_fetch() -> None:
     _ring("vprotect_bridge.tasks.fetch")
 
 
-QUEUES = ("submit", "follow", "inventory", "downloads")
+QUEUES = ("submit", "follow", "inventory", "downloads", "notifications")
 LOOK_SECONDS = 1
 
 

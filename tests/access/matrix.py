@@ -69,6 +69,8 @@ MATRIX: dict[str, dict[str, Row]] = {
     "mfa_login_webauthn": {"GET": signed_in(302, anonymous=302), "POST": signed_in(302, anonymous=302)},
     "second-factor": {"GET": signed_in(200), "POST": signed_in(405)},
     "sessions": {"GET": signed_in(200), "POST": signed_in(405)},
+    # Only a link that was sent opens anything.
+    "unsubscribe": {"GET": everybody(404), "POST": everybody(404)},
     "notification-preferences": {"GET": signed_in(200), "POST": signed_in(422)},
     "preferences": {"GET": signed_in(200), "POST": signed_in(422)},
     "theme": {"GET": signed_in(405), "POST": signed_in(400)},

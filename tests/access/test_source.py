@@ -94,6 +94,13 @@ def test_statements_are_written_in_few_places_and_never_put_together_from_values
         assert not isinstance(statement, ast.JoinedStr) and not is_put_together, f"{name_of(path)}:{call.lineno}"
 
 
+def test_one_view_takes_posts_without_a_token():
+    """A mail program that unsubscribes somebody has none."""
+    assert [name_of(path) for path in PRODUCT if "csrf_exempt" in path.read_text()] == [
+        "notifications/views/unsubscribe.py"
+    ]
+
+
 @pytest.mark.parametrize("path", WEB, ids=name_of)
 def test_web_asks_for_rows_in_a_scope(path: Path):
     """`across_tenants` is for workers and operators. Nobody needs to think of a filter that cannot be forgotten."""

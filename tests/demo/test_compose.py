@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TEMPLATE = ROOT / "deploy/nginx/portal.conf.template"
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
-OURS = ("web", "operator", "worker", "downloads", "beat", "migrations")
+OURS = ("web", "operator", "worker", "downloads", "notifier", "beat", "migrations")
 WORKERS = {"worker", "downloads"}
 
 
@@ -67,7 +67,7 @@ def test_only_workers_know_vprotect():
 
 def test_who_sends_mail_reaches_the_mail_server():
     for name in OURS:
-        sends_mail = name in {"web", "operator"}
+        sends_mail = name in {"web", "operator", "notifier"}
         assert ("outside" in SERVICES[name]["networks"]) == sends_mail
         assert ("EMAIL_HOST" in SERVICES[name]["environment"]) == sends_mail
         assert ("email_password" in SERVICES[name]["secrets"]) == sends_mail
@@ -86,6 +86,7 @@ def test_nobody_else_finds_a_way_out():
         ("operator", "operator"),
         ("worker", "worker"),
         ("downloads", "worker"),
+        ("notifier", "worker"),
         ("beat", "worker"),
         ("migrations", "owner"),
     ],

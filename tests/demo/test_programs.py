@@ -15,7 +15,7 @@ def programs(tmp_path):
 
 def every(programs: Programs) -> dict:
     made = (programs.web, programs.operator, programs.worker, programs.beat, programs.migrations, programs.people)
-    made += (programs.downloads, programs.seed, programs.static_files, programs.simulator)
+    made += (programs.downloads, programs.notifier, programs.seed, programs.static_files, programs.simulator)
     return {process.name: process.environment for process in (make() for make in made)}
 
 

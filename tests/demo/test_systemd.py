@@ -86,7 +86,7 @@ def test_the_target_starts_them_all():
 
 def test_no_two_listen_on_one_port():
     ports = re.findall(r"127\.0\.0\.1:(\d+)", "".join(UNITS.values()))
-    assert len(ports) == len(set(ports)) == 7
+    assert len(ports) == len(set(ports)) == 8
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")

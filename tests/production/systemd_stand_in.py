@@ -16,7 +16,7 @@ from pathlib import Path
 
 UNITS = Path("/etc/systemd/system")
 LOGS = Path("/var/log")
-ORDER = ("migrations", "web", "operator", "worker", "downloads", "beat")
+ORDER = ("migrations", "web", "operator", "worker", "downloads", "notifier", "beat")
 
 
 def read_environment(file: str) -> dict[str, str]:

@@ -198,7 +198,7 @@ def test_a_dump_of_yesterday_replays_nothing(stack: ComposeStack, person: Secure
     exports = len([task for task in stack.control("ledger/tasks") if task["type"] == "EXPORT"])
 
     stopped = documented("docker compose stop").removeprefix("docker compose stop ").split()
-    assert set(stopped) >= {"web", "operator", "worker", "downloads", "beat"}, "whoever writes"
+    assert set(stopped) >= {"web", "operator", "worker", "downloads", "notifier", "beat"}, "whoever writes"
     for name in stopped:
         stack.processes[name].stop(60)
     stack.in_postgres(documented("docker compose exec -T postgres pg_restore"))
