@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
@@ -59,3 +59,16 @@ def sign_in_as(page: Page, email: str, password: str) -> None:
     page.get_by_label("Email").fill(email)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+def tab_to(target: Locator) -> None:
+    """With the Tab key alone; there, the focus can be seen."""
+    expect(target).to_be_attached()
+    for _ in range(80):
+        target.page.keyboard.press("Tab")
+        if target.evaluate_all("found => found.includes(document.activeElement)"):
+            break
+    expect(target).to_be_focused()
+    expect(target).to_be_in_viewport()
+    style = target.evaluate("one => { const s = getComputedStyle(one); return [s.outlineStyle, s.boxShadow]; }")
+    assert style != ["none", "none"], "the focus cannot be seen"

@@ -227,19 +227,6 @@ def test_a_phone_does_it_all_without_sideways_scrolling(open_page: OpenPage, sta
     fits()
 
 
-def tab_to(target: Locator) -> None:
-    """With the Tab key alone; there, the focus can be seen."""
-    expect(target).to_be_attached()
-    for _ in range(80):
-        target.page.keyboard.press("Tab")
-        if target.evaluate_all("found => found.includes(document.activeElement)"):
-            break
-    expect(target).to_be_focused()
-    expect(target).to_be_in_viewport()
-    style = target.evaluate("one => { const s = getComputedStyle(one); return [s.outlineStyle, s.boxShadow]; }")
-    assert style != ["none", "none"], "the focus cannot be seen"
-
-
 def test_the_keyboard_alone_starts_a_backup(open_page: OpenPage, accepted_complaints: list[str], stack: Stack):
     accepted_complaints.append("Failed to load resource: the server responded with a status of 422")
     page = open_page()
