@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from demo import answers
-from tests.chromium import OpenPage, launched, sign_in_as, skip_without_chromium, watched
+from tests.chromium import OpenPage, launched, sign_in_as, skip_without_chromium, tab_to, watched
 from tests.end_to_end.conftest import MEMBER, Stack, until, with_current
 from vprotect_simulator.names import guid_of
 
