@@ -72,3 +72,8 @@ def tab_to(target: Locator) -> None:
     expect(target).to_be_in_viewport()
     style = target.evaluate("one => { const s = getComputedStyle(one); return [s.outlineStyle, s.boxShadow]; }")
     assert style != ["none", "none"], "the focus cannot be seen"
+
+
+def press(target: Locator, key: str = "Enter") -> None:
+    tab_to(target)
+    target.page.keyboard.press(key)

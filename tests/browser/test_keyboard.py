@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 from tenants.models import Tenant, User
 from tests import landscape
 from tests.browser.conftest import OpenPage, sign_in
-from tests.chromium import tab_to
+from tests.chromium import press
 from vprotect_bridge.models import ChosenEntry, PlanChange
 
 TENANT = "/t/sunflower/"
@@ -27,11 +27,6 @@ def page(request: pytest.FixtureRequest, pages: dict[str, str], owner: User, ope
     page = open_page(java_script_enabled=request.param)
     sign_in(page, owner)
     return page
-
-
-def press(target: Locator, key: str = "Enter") -> None:
-    tab_to(target)
-    target.page.keyboard.press(key)
 
 
 def fill(target: Locator, text: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from demo import answers
-from tests.chromium import OpenPage, launched, sign_in_as, skip_without_chromium, tab_to, watched
+from tests.chromium import OpenPage, launched, press, sign_in_as, skip_without_chromium, tab_to, watched
 from tests.end_to_end.conftest import MEMBER, Stack, until, with_current
 from vprotect_simulator.names import guid_of
 
@@ -230,45 +230,37 @@ def test_a_phone_does_it_all_without_sideways_scrolling(open_page: OpenPage, sta
 def test_the_keyboard_alone_starts_a_backup(open_page: OpenPage, accepted_complaints: list[str], stack: Stack):
     accepted_complaints.append("Failed to load resource: the server responded with a status of 422")
     page = open_page()
-    press = page.keyboard.press
     page.goto("/")
     tab_to(page.get_by_label("Email"))
     page.keyboard.type("member@borealis-clinic.example")
     tab_to(page.get_by_label("Password"))
     page.keyboard.type(stack.programs.passwords.people)
-    press("Enter")
+    page.keyboard.press("Enter")
     expect(page.locator(".hero")).to_be_visible()
-    tab_to(page.get_by_role("navigation", name="Main").get_by_role("link", name="Machines"))
-    press("Enter")
+    press(page.get_by_role("navigation", name="Main").get_by_role("link", name="Machines"))
     expect(page.get_by_role("heading", name="Machines")).to_be_visible()
-    press("Tab")
+    page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
-    press("Enter")
+    page.keyboard.press("Enter")
     tab_to(page.get_by_label("Search by name"))
     page.keyboard.type("print")
     expect(page.locator(".machine-name")).to_have_count(1)
     expect(page.get_by_label("Search by name")).to_be_focused()
-    tab_to(page.get_by_role("link", name="print-01", exact=True))
-    press("Enter")
-    tab_to(page.get_by_role("link", name="Back up now"))
-    press("Enter")
-    tab_to(page.get_by_role("radio", name="Full Everything"))
-    press("Space")
+    press(page.get_by_role("link", name="print-01", exact=True))
+    press(page.get_by_role("link", name="Back up now"))
+    press(page.get_by_role("radio", name="Full Everything"), "Space")
 
     # What is wrong is said where the focus is, and leads to where it is mended.
     priority = page.get_by_label("Priority")
-    tab_to(priority)
-    press("Control+A")
+    press(priority, "Control+A")
     page.keyboard.type("999")
-    press("Enter")
+    page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_be_focused()
-    tab_to(page.get_by_role("alert").get_by_role("link"))
-    press("Enter")
+    press(page.get_by_role("alert").get_by_role("link"))
     expect(priority).to_be_focused()
-    press("Control+A")
+    page.keyboard.press("Control+A")
     page.keyboard.type("50")
-    tab_to(page.get_by_role("button", name="Back up now"))
-    press("Space")
+    press(page.get_by_role("button", name="Back up now"), "Space")
     expect(page.get_by_role("heading", name="Backup of print-01")).to_be_visible()
     expect(page.locator(".operation")).to_be_visible()
 
@@ -317,16 +309,18 @@ def test_a_deleted_machine_comes_back_as_a_new_one(open_page: OpenPage, stack: S
     expect(page.get_by_role("button", name="Back up now")).to_be_disabled()
     expect(page.locator("#history tbody tr")).not_to_have_count(0, timeout=DONE_BY)
 
-    page.locator("#history").get_by_role("link", name="Restore").first.click()
-    page.locator(".calendar td a").first.click()
+    # From here on with the keyboard alone.
+    press(page.locator("#history").get_by_role("link", name="Restore").first)
+    press(page.locator(".calendar td a").first)
     point = page.get_by_label("Restore point").input_value()
     expect(page.locator(".calendar [aria-current=date]")).to_have_attribute("href", f"?backup={point}")
-    page.get_by_label("Name of the new machine").fill("praxis-neu")
-    page.get_by_role("button", name="Continue").click()
+    press(page.get_by_label("Name of the new machine"), "Control+A")
+    page.keyboard.type("praxis-neu")
+    press(page.get_by_role("button", name="Continue"))
     expect(page.get_by_role("heading", name="This will happen")).to_be_visible()
     expect(page.locator(".will-happen")).to_contain_text("A new machine praxis-neu is made")
     expect(page.get_by_text("This backup can go there.")).to_be_visible(timeout=15_000)
-    page.get_by_role("button", name="Restore as a new machine").click()
+    press(page.get_by_role("button", name="Restore as a new machine"))
 
     expect(page.get_by_role("heading", name="Restore of praxis-alt")).to_be_visible()
     expect(page.locator(".operation")).to_contain_text("The machine is restored.", timeout=DONE_BY)
