@@ -331,6 +331,9 @@ CELERY_TASK_ROUTES = {
     "reports.tasks.record_usage": {"queue": "inventory"},
     # Out to mail servers and to addresses of customers' goes a process that does not know vProtect.
     "notifications.tasks.send_mails": {"queue": "notifications"},
+    # Beside the other files: these workers write the spool.
+    "reports.tasks.make_files": {"queue": "downloads"},
+    "reports.tasks.sweep_files": {"queue": "downloads"},
 }
 
 
@@ -354,6 +357,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-spool": _every("sweep_spool", VPROTECT_SECONDS["reconcile"]),
     "remove-old": _every("remove_old", 3600),
     "sort-notifications": _every("sort", 5, "notifications"),
+    "sweep-report-files": _every("sweep_files", VPROTECT_SECONDS["reconcile"], "reports"),
     "record-usage": _every("record_usage", 3600, "reports"),
     "send-mails": _every("send_mails", 5, "notifications"),
     "sync-backups": _every("sync_backups", min(VPROTECT_SECONDS["inventory"], 5)),
@@ -379,6 +383,8 @@ LOGGING = {
             "filters": ["correlation"],
         }
     },
+    # They tell every letter of a printed report.
+    "loggers": {name: {"level": "ERROR"} for name in ("fontTools", "fpdf")},
     "root": {
         "handlers": ["stderr"],
         "level": environment.text("LOG_LEVEL", "INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR")),

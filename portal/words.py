@@ -183,6 +183,8 @@ AUDIT_ACTION = {
     "membership_removed": _("Person removed by the provider"),
     "claim_added": _("Machines assigned"),
     "claim_removed": _("Machines taken back"),
+    "report_requested": _("Report asked for"),
+    "report_taken": _("Report saved"),
     "price_added": _("Price set"),
     "price_changed": _("Price changed"),
     "price_removed": _("Price removed"),

@@ -9,13 +9,17 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, ClassVar
 
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django_scopes import ScopedManager
 
 from tenants.models import Tenant
+from tenants.uuid7 import uuid7
 
 
 class DailyUsage(models.Model):
@@ -124,3 +128,74 @@ class Price(models.Model):
     def clean(self) -> None:
         if self.counts_from and self.counts_from.day != 1:
             raise ValidationError({"counts_from": _("Prices count for whole months: choose the first of one.")})
+
+
+class ReportFile(models.Model):
+    """A file that somebody asked for: the wish, and what became of it. A worker makes it (`reports.making`).
+
+    `machine_guids`: the machines to which the person was limited when it was made, null = none; it is for who still is
+    limited so. `first_day` and `last_day` are the tenant's, `operation_id` of the restore that is told of. `progress`
+    in percent. The file lies in the spool until `expires_at`.
+    """
+
+    class Kind(models.TextChoices):
+        PROTECTION = "protection", _("Protection")
+        USAGE = "usage", _("Usage")
+        RESTORE = "restore", _("Evidence of a restore")
+
+    class Format(models.TextChoices):
+        PDF = "pdf", "PDF"
+        CSV = "csv", "CSV"
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        MAKING = "making", _("being made")
+        READY = "ready", _("ready")
+        FAILED = "failed", _("failed")
+        REMOVED = "removed", _("removed")
+
+    UNDER_WAY = (State.WAITING, State.MAKING)
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    client_key = models.UUIDField()
+    kind = models.CharField(max_length=10, choices=Kind)
+    format = models.CharField(max_length=3, choices=Format)
+    language = models.CharField(max_length=10, blank=True)
+    first_day = models.DateField(null=True)
+    last_day = models.DateField(null=True)
+    operation_id = models.UUIDField(null=True)
+    machine_guids = ArrayField(models.CharField(max_length=64), null=True)
+    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_at = models.DateTimeField(default=timezone.now)
+    progress = models.PositiveSmallIntegerField(default=0)
+    size = models.BigIntegerField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
+
+    objects: ClassVar[models.Manager[ReportFile]] = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "client_key"], name="one_report_file_per_click"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_at"], name="report_file_due", condition=models.Q(state__in=["waiting", "making"])
+            ),
+            # A person's own, newest first.
+            models.Index(fields=["tenant", "created_by", "-created_at"], name="report_file_of_person"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.format} {self.created_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.state in self.UNDER_WAY

@@ -5,10 +5,28 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from reports import record
+from reports import making, record
+from vprotect_bridge import doorbell
+
+MOST_RINGS = 20
+# As long as a large one takes on a busy machine.
+LONGEST_MAKING_SECONDS = 900
 
 
 @shared_task
 def record_usage() -> None:
     record.record_usage()
     record.forget_old_usage(timezone.now().date())
+
+
+@shared_task(soft_time_limit=LONGEST_MAKING_SECONDS, time_limit=LONGEST_MAKING_SECONDS + 30)
+def make_files() -> None:
+    making.make_file()
+
+
+@shared_task
+def sweep_files() -> None:
+    """Also rings for wishes whose ring was lost."""
+    making.sweep()
+    for _ in range(min(making.due().count(), MOST_RINGS)):
+        doorbell.ring("reports.tasks.make_files")

@@ -9,32 +9,32 @@ logger = logging.getLogger(__name__)
 
 def ring_submit() -> None:
     """There is a wish to send."""
-    _ring("vprotect_bridge.tasks.submit")
+    ring("vprotect_bridge.tasks.submit")
 
 
 def ring_answer() -> None:
     """There is a question to answer."""
-    _ring("vprotect_bridge.tasks.answer")
+    ring("vprotect_bridge.tasks.answer")
 
 
 def ring_plans() -> None:
     """There is a change of a plan to put in place."""
-    _ring("vprotect_bridge.tasks.plans")
+    ring("vprotect_bridge.tasks.plans")
 
 
 def ring_watch() -> None:
     """There is another target to hold machines against."""
-    _ring("vprotect_bridge.tasks.watch")
+    ring("vprotect_bridge.tasks.watch")
 
 
 def ring_mounts() -> None:
     """There is an open backup to close."""
-    _ring("vprotect_bridge.tasks.mounts")
+    ring("vprotect_bridge.tasks.mounts")
 
 
 def ring_fetch() -> None:
     """There is a download to fetch."""
-    _ring("vprotect_bridge.tasks.fetch")
+    ring("vprotect_bridge.tasks.fetch")
 
 
 QUEUES = ("submit", "follow", "inventory", "downloads", "notifications")
@@ -54,7 +54,8 @@ def waiting() -> dict[str, int] | None:
         return None
 
 
-def _ring(task: str) -> None:
+def ring(task: str) -> None:
+    """For the small apps beside the portal, by the task's whole name."""
     try:
         current_app.send_task(task, expires=60)
     except Exception as error:

@@ -92,6 +92,12 @@ def when(moment: datetime | None, empty: str = "–") -> SafeString | str:
     )
 
 
+@register.simple_tag
+def new_key() -> str:
+    """By which the same form sent again is known."""
+    return str(uuid4())
+
+
 @register.filter
 def to_select(name: str) -> str:
     """What the box before a machine does; in each row a block of the template would take five times as long."""

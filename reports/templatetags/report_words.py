@@ -7,8 +7,10 @@ from decimal import Decimal
 
 from django import template
 from django.utils.formats import number_format
+from django.utils.translation import gettext_lazy as _
 
 from portal import dates, words
+from portal.words import Chip
 from reports import charts, prices
 from reports.models import Price
 from reports.usage import Usage
@@ -62,3 +64,15 @@ def reason(said: str) -> str:
 @register.filter
 def age(moment: datetime) -> str:
     return dates.ago(moment)
+
+
+FILE_CHIP = {
+    "waiting": words.WAITING,
+    "making": Chip("running", "arrow-repeat", _("Being made")),
+    **{state: words.DOWNLOAD[state] for state in ("ready", "failed", "removed")},
+}
+
+
+@register.inclusion_tag("portal/partials/chip.html")
+def file_chip(state: str) -> dict[str, Chip]:
+    return {"chip": FILE_CHIP[state]}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import date
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -26,7 +27,7 @@ PAGE_SIZE = 50
 @require_safe
 @never_cache
 def protection(request: TenantRequest, tenant: str) -> HttpResponse:
-    period = period_asked_for(request)
+    period = period_asked_for(request, request.GET)
     summary = summary_of(request.membership, period)
     pages = max(-(-summary.listed // PAGE_SIZE), 1)
     page = min(page_number(request.GET.get("page")), pages)
@@ -44,13 +45,14 @@ def protection(request: TenantRequest, tenant: str) -> HttpResponse:
         "charts": _charts(request.membership, period, summary),
         "previous_page": page - 1 if page > 1 else None,
         "next_page": page + 1 if page < pages else None,
+        "client_key": uuid4(),
     }
     return render(request, "reports/protection.html", context)
 
 
-def period_asked_for(request: TenantRequest) -> Period:
+def period_asked_for(request: TenantRequest, query: QueryDict) -> Period:
     """Of the tenant's own days."""
-    text = request.GET.get("days") or "30"
+    text = query.get("days") or "30"
     if text not in {str(days) for days in PERIODS}:
         raise Http404
     return Period.until_now(int(text), ZoneInfo(request.tenant.time_zone))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -24,8 +25,7 @@ PAGE_SIZE = 20
 @never_cache
 @access.for_administrators
 def usage(request: TenantRequest, tenant: str) -> HttpResponse:
-    this_month = Month.of(timezone.localdate(timezone=ZoneInfo(request.tenant.time_zone)))
-    month = month_asked_for(request, this_month)
+    month, this_month = month_asked_for(request, request.GET), month_of_today(request)
     found = usage_of(request.tenant, month)
     began = Month.of(found.began_on) if found.began_on else this_month
     context = {
@@ -36,14 +36,21 @@ def usage(request: TenantRequest, tenant: str) -> HttpResponse:
         "next": month.after if month < this_month else None,
         "charts": [stored_chart(found), machines_chart(days_of(month), found.days)] if found.days else [],
         "last_day": found.recorded[-1] if found.recorded else None,
+        "client_key": uuid4(),
         **_largest(request, found.recorded[-1] if found.recorded else None),
     }
     return render(request, "reports/usage.html", context)
 
 
-def month_asked_for(request: TenantRequest, this_month: Month) -> Month:
+def month_of_today(request: TenantRequest) -> Month:
+    """Of the tenant's own day."""
+    return Month.of(timezone.localdate(timezone=ZoneInfo(request.tenant.time_zone)))
+
+
+def month_asked_for(request: TenantRequest, query: QueryDict) -> Month:
     """One to come has no usage; anything else odd is not there."""
-    month = Month.read(request.GET.get("month") or this_month.key)
+    this_month = month_of_today(request)
+    month = Month.read(query.get("month") or this_month.key)
     if month is None or month > this_month:
         raise Http404
     return month

@@ -14,6 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 from django_scopes import scopes_disabled
 
+from reports.models import ReportFile
 from tenants import middleware
 from tenants.models import Brand, Grant, IdentityProvider, Invitation, Membership, Role, Tenant, User
 from tests.access.matrix import MATRIX
@@ -99,6 +100,7 @@ def ids_of(tenant: Tenant, machine: Machine, other: Machine) -> dict[str, Any]:
     brand = Brand.across_tenants.create(tenant=tenant, logo=b"a picture", logo_digest=f"logo-{tenant.pk}")
     return {
         **opened_ids(tenant, machine),
+        "file_id": report_file_of(tenant).pk,
         "token_id": token_of(tenant).pk,
         "guid": machine.guid,
         "operation_id": operation.pk,
@@ -121,6 +123,16 @@ def token_of(tenant: Tenant) -> Token:
         token_hash=f"hash {tenant.pk}",
         client_key=uuid4(),
         expires_at=timezone.now() + timedelta(days=1),
+    )
+
+
+def report_file_of(tenant: Tenant) -> ReportFile:
+    """The tenant's administrator's."""
+    administrator = Membership.objects.filter(tenant=tenant, role=Role.ADMIN).first()
+    user = administrator.user if administrator else User.objects.create_user(f"reader@{tenant.slug}.example")
+    kind, format = ReportFile.Kind.PROTECTION, ReportFile.Format.CSV
+    return ReportFile.across_tenants.create(
+        tenant=tenant, created_by=user, client_key=uuid4(), kind=kind, format=format
     )
 
 

@@ -142,6 +142,11 @@ MATRIX: dict[str, dict[str, Row]] = {
     "audit": {"GET": ADMIN_ONLY, "POST": in_the_tenant(405)},
     "audit-file": {"GET": ADMIN_ONLY, "POST": in_the_tenant(405)},
     "report-protection": page(in_the_tenant(200)),
+    "report-files": {"GET": in_the_tenant(200), "POST": in_the_tenant(400)},
+    # The administrator's own: nobody takes what a colleague had made, and the file itself is not there.
+    "report-file": {"GET": in_the_tenant(404, admin=200), "POST": in_the_tenant(405)},
+    "report-file-content": {"GET": in_the_tenant(404), "POST": in_the_tenant(405)},
+    "report-evidence": {"GET": in_the_tenant(405), "POST": in_the_tenant(404)},
     "report-usage": {"GET": ADMIN_ONLY, "POST": in_the_tenant(405)},
     "question": page(in_the_tenant(200, viewer=403)) | {"POST": in_the_tenant(405)},
     "operations": page(in_the_tenant(200)),

@@ -38,6 +38,7 @@ UNKNOWN: dict[str, Any] = {
     **{"guid": "vm-7777", "member_id": 7_777_777, "plan_id": uuid4(), "question_id": uuid4()},
     **{"operation_id": uuid4(), "invitation_id": uuid4(), "bulk_id": uuid4()},
     **{"mount_id": uuid4(), "folder_id": uuid4(), "download_id": uuid4(), "digest": "logo-7777"},
+    "file_id": uuid4(),
     "token_id": uuid4(),
 }
 MALFORMED = [

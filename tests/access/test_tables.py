@@ -34,7 +34,7 @@ READABLE = {
     *("vprotect_bridge_storage", "vprotect_bridge_download"),
     *("notifications_event", "notifications_notice", "notifications_tenantchoices", "notifications_personalchoices"),
     "notifications_digestclock",
-    *("reports_machineusage", "reports_tenantusage", "reports_price"),
+    *("reports_machineusage", "reports_tenantusage", "reports_price", "reports_reportfile"),
 }
 OF_NO_TENANT = {
     *("tenants_user", "django_content_type", "django_migrations", "django_session", "portal_cache"),

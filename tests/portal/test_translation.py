@@ -29,7 +29,7 @@ DATA = re.compile(
     | (Mon|Tue|Wed|Thu|Fri|Sat|Sun)\w* | \d*\ ?(January|February|March|April|May|June|July|August|September|October
     |November|December|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\w* | UTC | CEST? | Etc/\S+
     | \S+@\S+ | vm-\S+ | machine\ vm-\S+ | Sunflower | Nightly | Main\ store | KVM | web\S* | Cluster\ 1 | Store
-    | hosts | dev | /?sda1 | ext4 | \d+\ bytes | Old | Europe | Warsaw | English | Klingon | CSV | Backup\ portal
+    | hosts | dev | /?sda1 | ext4 | \d+\ bytes | Old | Europe | Warsaw | English | Klingon | CSV | PDF | Backup\ portal
     | Email | (Current\ |New\ )?Password(\ \(again)? | Your\ password\ (can’t|must)\ .* | Forgot\ your\ password\?""",
     re.VERBOSE,
 )

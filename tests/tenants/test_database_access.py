@@ -12,7 +12,7 @@ from django.db.models import Model
 from django.utils import timezone
 
 from notifications.models import DigestClock, Event, Mail, Notice, PersonalChoices, TenantChoices
-from reports.models import MachineUsage, TenantUsage
+from reports.models import MachineUsage, ReportFile, TenantUsage
 from tenants.database_access import TABLES
 from tenants.database_roles import OF_CURRENT_TENANT, OPERATOR, WEB, WORKER, apply_access, declared_access
 from tenants.models import AuditEntry, Claim, Grant, Tenant, User
@@ -202,6 +202,9 @@ ROWS: dict[type[Model], Callable[[Tenant], Model]] = {
     PersonalChoices: lambda tenant: PersonalChoices(tenant=tenant, user=_reader(tenant)),
     DigestClock: lambda tenant: DigestClock(tenant=tenant, user=_reader(tenant), next_at=timezone.now()),
     Mail: _mail,
+    ReportFile: lambda tenant: ReportFile(
+        tenant=tenant, created_by=_reader(tenant), client_key=uuid4(), kind="usage", format="pdf"
+    ),
     MachineUsage: lambda tenant: MachineUsage(tenant=tenant, day="2026-03-28", stored_bytes=1, machines=1),
     TenantUsage: lambda tenant: TenantUsage(tenant=tenant, day="2026-03-28", stored_bytes=1, machines=1),
     Question: lambda tenant: Question(tenant=tenant, kind="usable_destinations", machine=_machine(tenant)),
