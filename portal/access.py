@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import OuterRef, QuerySet, Subquery, Sum
+from django.db.models import OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Lower
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -23,6 +23,7 @@ from portal import polls
 from tenants.middleware import TenantRequest
 from tenants.models import Grant, Invitation, Membership, Role
 from vprotect_bridge.models import (
+    Alert,
     Backup,
     BulkRequest,
     Destination,
@@ -114,6 +115,12 @@ def visible_plans(membership: Membership) -> QuerySet[Plan]:
         return plans
     policies = visible_machines(membership).exclude(policy_guid="").values("policy_guid")
     return plans.filter(policy_guid__in=policies)
+
+
+def visible_alerts(membership: Membership) -> QuerySet[Alert]:
+    """Of machines and plans that this person may see."""
+    machines, plans = visible_machines(membership), visible_plans(membership)
+    return Alert.objects.filter(Q(machine__in=machines) | Q(machine=None, plan__in=plans))
 
 
 def needs_every_machine(request: TenantRequest) -> None:

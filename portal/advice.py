@@ -23,6 +23,10 @@ REASON: dict[Reason, Text] = {
     Reason.NO_DESTINATION: _("Its plan has no destination, so it never runs."),
     Reason.PLAN_PAUSED: _("Its plan is paused."),
     Reason.STALE: _("Nothing new is known of it: the backup system has not been heard for a while."),
+    Reason.NEVER_FIRED: _("Its plan did not run when it should have. Your provider has to look at it."),
+    Reason.SKIPPED: _("Its plan ran, but left it out. Your provider has to look at it."),
+    Reason.STUCK: _("Its backup is stuck in the queue. Your provider has to look at it."),
+    Reason.MISSED: _("Its backup did not start within its window."),
     Reason.NEVER_RAN: _("Its plan has not run for it yet."),
     Reason.LATE: _("Its newest good backup is older than its protection target."),
     Reason.OVERDUE: _("Its plan wants a more recent backup than there is."),
@@ -54,6 +58,8 @@ class Advice:
 
 def advise(machine: Machine, found: Shortcoming, membership: Membership) -> Advice:
     reason = failure_reason(found.said) if found.reason == Reason.FAILED else REASON[found.reason]
+    if found.reason == Reason.STUCK:
+        return Advice(reason)
     if found.is_running:
         return Advice(reason, instead=_("It is being backed up now."))
     match found.reason:

@@ -31,9 +31,17 @@ def portal(request: HttpRequest) -> dict[str, object]:
         "theme": theme_of(request),
         "operator_url": settings.OPERATOR_URL,
         "is_single_sign_on": SimpleLazyObject(lambda: bool(provider_key_of(request))),
-        "upstream": SimpleLazyObject(lambda: _upstream(request)),
+        "upstream": SimpleLazyObject(lambda: upstream_of(request)),
         "stale_before": timezone.now() - timedelta(seconds=max(600, 5 * settings.VPROTECT_SECONDS["inventory"])),
     }
+
+
+def upstream_of(request: HttpRequest) -> UpstreamStatus | None:
+    """Asked for once in a request."""
+    if not hasattr(request, "upstream"):
+        request.upstream = _upstream(request)  # type: ignore[attr-defined]
+    status: UpstreamStatus | None = request.upstream  # type: ignore[attr-defined]
+    return status
 
 
 def _upstream(request: HttpRequest) -> UpstreamStatus | None:

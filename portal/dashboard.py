@@ -16,15 +16,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from portal import dates
+from portal.advice import REASON
 from portal.words import Text, failure_reason, operation_sentence
 from vprotect_bridge import backup_days
-from vprotect_bridge.models import Backup, Machine, Operation, Plan, Protection, UpstreamStatus
+from vprotect_bridge.models import Alert, Backup, Machine, Operation, Plan, Protection, UpstreamStatus
 from vprotect_bridge.plan_facts import Held
 from vprotect_bridge.plan_preview import past_runs_of
-from vprotect_bridge.unprotected import is_stale
+from vprotect_bridge.unprotected import Reason, is_stale
 
 DAYS = 30
 FAILURES = 5
+NOT_BEGUN = (Alert.Kind.NEVER_FIRED, Alert.Kind.SKIPPED, Alert.Kind.STUCK)
 NOT_THERE = {Protection.DELETED, Protection.GONE}
 
 # ── One sentence ─────────────────────────────────────────────────────────────
@@ -40,8 +42,17 @@ class Hero:
     more: str = ""
 
 
-def hero_of(counts: Mapping[str, int], status: UpstreamStatus | None, *, has_success: bool, late: int = 0) -> Hero:
-    """`counts`: machines by protection. `has_success`: any of them was ever backed up. `late`: so many are late."""
+def hero_of(
+    counts: Mapping[str, int],
+    status: UpstreamStatus | None,
+    *,
+    has_success: bool,
+    late: int = 0,
+    is_alarming: bool = False,
+) -> Hero:
+    """`counts`: machines by protection. `has_success`: any of them was ever backed up. `late`: so many are late.
+    `is_alarming`: a run did not happen, which is as bad as one that failed.
+    """
     there = sum(count for name, count in counts.items() if name not in NOT_THERE)
     safe = counts.get(Protection.PROTECTED, 0)
     if status is None or status.inventory_at is None:
@@ -61,7 +72,7 @@ def hero_of(counts: Mapping[str, int], status: UpstreamStatus | None, *, has_suc
     if not has_success and not failed:
         return Hero("queued", "hourglass-split", _("Waiting for the first backup"), _rest(safe, there))
     sentence = ngettext("%(count)d machine needs attention", "%(count)d machines need attention", there - safe)
-    is_bad = bool(failed or bare)
+    is_bad = bool(failed or bare or is_alarming)
     kind, icon = ("failed", "shield-x") if is_bad else ("overdue", "shield-exclamation")
     return Hero(kind, icon, sentence % {"count": there - safe}, f"{_rest(safe, there)} {_late(late)}".rstrip())
 
@@ -227,33 +238,49 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
 
 @dataclass(frozen=True)
 class Failure:
-    """`operation`: where it left no backup that tells of it."""
+    """`operation`: where it left no backup that tells of it; `alert`: where nothing was even begun, of a machine or of
+    a plan as a whole, which has no `machine`."""
 
-    machine: Machine
+    machine: Machine | None
     at: datetime
     reason: Text
     operation: Operation | None = None
+    alert: Alert | None = None
 
     @property
     def kind(self) -> str:
         return self.operation.kind if self.operation else Operation.Kind.BACKUP
 
     @property
+    def is_open_alert(self) -> bool:
+        return self.alert is not None and self.alert.closed_at is None
+
+    @property
     def is_over(self) -> bool:
         """A later backup succeeded."""
+        if self.machine is None:
+            return self.alert is not None and self.alert.closed_at is not None
         later = self.machine.last_success_at
         return self.kind == Operation.Kind.BACKUP and later is not None and later > self.at
 
 
-def last_failures(backups: QuerySet[Backup], operations: QuerySet[Operation]) -> list[Failure]:
-    """Newest first. What was asked for here and left a failed backup is told by the backup, once."""
+def last_failures(backups: QuerySet[Backup], operations: QuerySet[Operation], alerts: QuerySet[Alert]) -> list[Failure]:
+    """Newest first. What was asked for here and left a failed backup is told by the backup, once.
+
+    A run that did not happen is as loud as one that failed; one that missed its window is told by its failed backup.
+    """
     since = timezone.now() - timedelta(days=DAYS)
     failed = backups.filter(status="FAILED", sort_at__gte=since).select_related("machine").order_by("-sort_at")
     ended = operations.filter(outcome__in=["failed", "refused", "missed"], created_at__gte=since)
     without_backup = ended.exclude(~Q(backup_guid=""), kind=Operation.Kind.BACKUP).order_by("-created_at")
+    missed = alerts.filter(kind__in=NOT_BEGUN, began_at__gte=since).select_related("machine", "plan")
     failures = [
         *(Failure(row.machine, row.sort_at, failure_reason(row.status_info)) for row in failed[:FAILURES]),
         *(Failure(one.machine, one.created_at, _why_it_ended(one), one) for one in without_backup[:FAILURES]),
+        *(
+            Failure(one.machine, one.began_at, REASON[Reason(one.kind)], alert=one)
+            for one in missed.order_by("-began_at")[:FAILURES]
+        ),
     ]
     return sorted(failures, key=attrgetter("at"), reverse=True)[:FAILURES]
 

@@ -17,8 +17,9 @@ from django.utils import timezone
 from django_scopes import scope
 
 from tenants.models import Grant
+from vprotect_bridge.missed_runs import Missed, Run, look_for_missed_runs
 from vprotect_bridge.models import Alert, Machine, UpstreamStatus
-from vprotect_bridge.protection import update_lateness
+from vprotect_bridge.protection import conclude_again, update_lateness
 from vprotect_bridge.targets import target_hours
 from vprotect_bridge.unprotected import Reason, is_stale, why, with_causes
 
@@ -28,6 +29,8 @@ Turn = Alert.Turn
 BATCH = 500
 # A look ends within seconds, whatever happened; the next one goes on.
 MOST_OPENED = 5000
+# While nothing is open, tasks are looked at once a minute.
+FOLLOWED = timedelta(minutes=5)
 # Plans that take machines in by themselves have this long for it.
 SETTLED_AFTER = timedelta(minutes=15)
 EXISTS = Q(present=True, vanished_at=None)
@@ -35,13 +38,23 @@ EXISTS = Q(present=True, vanished_at=None)
 
 def watch() -> None:
     """One look. The beat begins it once a minute."""
-    if is_stale(UpstreamStatus.objects.filter(pk=1).first()):
+    status = UpstreamStatus.objects.filter(pk=1).first()
+    if status is None or is_stale(status):
         return
     update_lateness()
+    if _is_followed(status):
+        _note_missed_runs(look_for_missed_runs(status))
     _close(_open(Kind.LATE).exclude(_still(Machine.across_tenants.filter(late_at__lte=timezone.now()))))
     _open_all(_late())
     _close(_open(Kind.WITHOUT_PLAN).exclude(_still(Machine.across_tenants.filter(EXISTS, policy_guid=""))))
     _open_all(_without_plan())
+    conclude_again()
+
+
+def _is_followed(status: UpstreamStatus) -> bool:
+    """Tasks were looked at lately: what was not seen was not there."""
+    followed_at = status.followed_at
+    return status.unreachable_since is None and followed_at is not None and followed_at > timezone.now() - FOLLOWED
 
 
 def _open(kind: Kind) -> QuerySet[Alert]:
@@ -59,6 +72,48 @@ def _close(alerts: QuerySet[Alert]) -> None:
 
 def _open_all(alerts: Iterable[Alert]) -> None:
     Alert.across_tenants.bulk_create(alerts, batch_size=BATCH, ignore_conflicts=True)
+
+
+# ── Runs that did not happen ─────────────────────────────────────────────────
+
+# Shorter, it is the customer's own choice that little fits into it.
+SHORT_WINDOW = timedelta(hours=1)
+
+
+def _note_missed_runs(missed: Missed) -> None:
+    open_ones = Alert.across_tenants.filter(kind__in=Alert.OF_RUNS, closed_at=None).select_related("machine")
+    told = {(alert.plan_id, alert.machine_id, alert.kind): alert for alert in open_ones}
+    over = [alert.pk for about, alert in told.items() if about not in missed.found and _is_over(alert, missed)]
+    if over:
+        _close(Alert.across_tenants.filter(pk__in=over))
+    _open_all(
+        _of_run(missed.runs[about[0]], *about[1:], details)
+        for about, details in missed.found.items()
+        if about not in told
+    )
+
+
+def _is_over(alert: Alert, missed: Missed) -> bool:
+    """Its plan ran since, or is expected to no longer. A plan that was changed meanwhile has to run once more first."""
+    machine, plan = alert.machine, alert.plan_id
+    if plan not in missed.acting or (machine and (not machine.exists or machine.tenant_id != alert.tenant_id)):
+        return True
+    if machine and machine.last_success_at and machine.last_success_at > alert.began_at:
+        return True
+    return plan in missed.runs and (plan, alert.machine_id) not in missed.doubtful
+
+
+def _of_run(run: Run, machine: int | None, kind: str, details: dict[str, Any]) -> Alert:
+    is_short = run.is_editable and run.window is not None and run.window < SHORT_WINDOW
+    return Alert(
+        tenant_id=run.tenant,
+        plan_id=run.plan,
+        machine_id=machine,
+        kind=kind,
+        turn=Turn.CUSTOMER if kind == Kind.MISSED and is_short else Turn.PROVIDER,
+        began_at=run.here,
+        details=details,
+    )
 
 
 # ── Machines that are late ───────────────────────────────────────────────────

@@ -16,14 +16,14 @@ _COLUMNS = [str(field.column) for field in Machine._meta.concrete_fields if not 
 # Of a machine that is seen for the first time nobody knows these yet.
 _EMPTY_AT_FIRST = {
     *("details", "details_at", "details_wanted_at", "backups_at", "vanished_at"),
-    *("last_success_at", "newest_point_at", "restorable_until", "owned_at", "late_at"),
+    *("last_success_at", "newest_point_at", "restorable_until", "owned_at", "planned_at", "late_at"),
 }
 _INSERTED = [name for name in _COLUMNS if name not in _EMPTY_AT_FIRST]
 
 # What the inventory does not know (details, histories, what is concluded of them) is not its to write.
 _NOT_OF_THE_INVENTORY = {
     *("guid", "first_seen_at", "details", "details_at", "backups_at"),
-    *("protection", "last_success_at", "newest_point_at", "restorable_until", "owned_at", "late_at"),
+    *("protection", "last_success_at", "newest_point_at", "restorable_until", "owned_at", "planned_at", "late_at"),
 }
 _UPDATED = [name for name in _COLUMNS if name not in _NOT_OF_THE_INVENTORY]
 

@@ -220,6 +220,8 @@ def _show(held: Held, tenant_id: int, own: set[str], named: int | None) -> None:
     if not plan.is_made_here:
         facts["name"] = _name_for(held, is_shared)
         facts["vanished_at"] = None if own or named == tenant_id else timezone.now()
+    if Held.from_json(plan.held).acting_schedules != held.acting_schedules:
+        facts["held_since"] = facts["held_at"]
     row = Plan.across_tenants.filter(pk=plan.pk)
     row.update(**facts)
     row.filter(look_wanted_at__lte=facts["held_at"]).update(look_wanted_at=None)
@@ -236,6 +238,7 @@ def _note_plan_from_elsewhere(held: Held, tenant_id: int, is_shared: bool, facts
         schedule_guids=[row["guid"] for row in held.own_schedules],
         priority=held.policy["priority"] or 0,
         destination_guid=held.destination_guid,
+        held_since=facts["held_at"],
         **facts,
     )
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from vprotect_bridge import aging, targets
 from vprotect_bridge.client.types import FINAL_BACKUP_STATUSES
-from vprotect_bridge.models import Backup, Machine, Policy, Protection, Standing
+from vprotect_bridge.models import Alert, Backup, Machine, Policy, Protection, Standing
 
 RESTORABLE = ("SUCCESS", "PARTIAL_SUCCESS")
 SUCCEEDED = (*RESTORABLE, "SUCCESS_REMOVED")
@@ -24,12 +25,12 @@ MOST_CONCLUDED = 2000
 @dataclass(frozen=True)
 class History:
     """The newest finished backup's status (empty = none), whether any can be restored, the last success; whether that
-    is too old (`targets`)."""
+    is too old (`targets`), or a run since then did not happen (`missed_runs`)."""
 
     last_status: str = ""
     is_restorable: bool = False
     last_success_at: datetime | None = None
-    is_late: bool = False
+    is_overdue: bool = False
 
 
 class Told(Protocol):
@@ -45,7 +46,7 @@ class Told(Protocol):
 
 
 def conclude(machine: Told, history: History, standing: str = "") -> Protection:
-    """The first that holds, worst first. Protected is only what vProtect itself calls up to date and is on time.
+    """The first that holds, worst first. Protected is only what vProtect itself calls up to date and is not overdue.
 
     `standing` is that of the machine's policy, empty while it is not known: a policy without a rule protects nothing.
 
@@ -61,7 +62,7 @@ def conclude(machine: Told, history: History, standing: str = "") -> Protection:
         return Protection.UNPROTECTED
     if standing == Standing.PAUSED:
         return Protection.PAUSED
-    if history.is_late:
+    if history.is_overdue:
         return Protection.OVERDUE
     by_schedule = {True: Protection.PROTECTED, False: Protection.OVERDUE, None: Protection.UNKNOWN}
     return by_schedule[machine.backup_up_to_date]
@@ -91,7 +92,8 @@ def _concluded(machine: Machine) -> tuple[object, ...]:
 
 def _conclude(machine: Machine) -> None:
     machine.late_at = machine.should_be_late_at  # type: ignore[attr-defined]
-    history = History(machine.last_status or "", machine.is_restorable, machine.success_at, machine.is_late)  # type: ignore[attr-defined]
+    is_overdue = machine.is_late or machine.has_missed_a_run  # type: ignore[attr-defined]
+    history = History(machine.last_status or "", machine.is_restorable, machine.success_at, is_overdue)  # type: ignore[attr-defined]
     machine.protection = conclude(machine, history, machine.standing or "")  # type: ignore[attr-defined]
     machine.last_success_at = history.last_success_at
     machine.newest_point_at = machine.restorable_until = None
@@ -123,17 +125,36 @@ def _with_history(ids: list[int]) -> QuerySet[Machine]:
             is_restorable=Exists(present.filter(status__in=RESTORABLE)),
             success_at=success_at,
         )
-        .annotate(should_be_late_at=targets.late_at(F("success_at")))
+        .annotate(
+            should_be_late_at=targets.late_at(F("success_at")),
+            has_missed_a_run=_has_missed_a_run("success_at"),
+        )
     )
 
 
 def update_lateness() -> None:
-    """Follows targets that were set or changed, machines that are new, and the clock. Two statements, and those of
-    `update_protection` for machines that it concerns."""
+    """Follows targets that were set or changed, and machines that are new; one statement."""
     should_be = targets.late_at(F("last_success_at"))
-    late = Q(late_at__lte=timezone.now())
-    fares_worse = late & Q(protection__in=[Protection.PROTECTED, Protection.UNKNOWN])
-    fares_better = ~late & Q(protection=Protection.OVERDUE) & ~Q(backup_up_to_date=False)
     Machine.across_tenants.filter(targets.is_not("late_at", should_be)).update(late_at=should_be)
+
+
+def conclude_again() -> None:
+    """For machines that fare otherwise since time passed or an alert came; one statement while there are none."""
+    has_missed = _has_missed_a_run("last_success_at")
+    late = Q(late_at__lte=timezone.now())
+    fares_worse = (late | has_missed) & Q(protection__in=[Protection.PROTECTED, Protection.UNKNOWN])
+    fares_better = ~late & ~has_missed & Q(protection=Protection.OVERDUE) & ~Q(backup_up_to_date=False)
     changed = Machine.across_tenants.filter(fares_worse | fares_better).order_by("pk")
     update_protection(changed.values_list("pk", flat=True)[:MOST_CONCLUDED])
+
+
+def _has_missed_a_run(success_at: str) -> Q:
+    """Of machines: a run of its plan did not happen for it, and it has no good backup since (the field says when)."""
+    alerts = Alert.across_tenants.filter(
+        kind__in=Alert.OF_RUNS,
+        closed_at=None,
+        tenant=OuterRef("tenant"),
+        began_at__gt=Coalesce(OuterRef(success_at), datetime.fromtimestamp(0, UTC)),
+    )
+    of_plan = alerts.filter(machine=None, plan__policy_guid=OuterRef("policy_guid"))
+    return Q(Exists(alerts.filter(machine=OuterRef("pk")))) | Q(Exists(of_plan))

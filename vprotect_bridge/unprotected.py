@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from tenants.models import Grant
 from vprotect_bridge.client.types import FINAL_BACKUP_STATUSES
-from vprotect_bridge.models import Backup, Destination, Machine, Operation, Plan, Protection, UpstreamStatus
+from vprotect_bridge.models import Alert, Backup, Destination, Machine, Operation, Plan, Protection, UpstreamStatus
 
 # vProtect's own words for it (API reference, 20, trap 36).
 _DESTINATION_WORDS = re.compile(
@@ -38,6 +38,11 @@ class Reason(TextChoices):
     NO_DESTINATION = "no_destination"
     PLAN_PAUSED = "plan_paused"
     STALE = "stale"
+    # As of alerts.
+    NEVER_FIRED = "never_fired"
+    SKIPPED = "skipped"
+    STUCK = "stuck"
+    MISSED = "missed"
     NEVER_RAN = "never_ran"
     LATE = "late"
     OVERDUE = "overdue"
@@ -85,11 +90,14 @@ def with_causes(machines: QuerySet[Machine]) -> QuerySet[Machine]:
         "-sort_at"
     )
     running = Operation.objects.filter(machine=OuterRef("pk"), kind=Operation.Kind.BACKUP, outcome="")
+    alerts = Alert.objects.filter(kind__in=Alert.OF_RUNS, closed_at=None).order_by("-opened_at")
+    of_machine = alerts.filter(Q(machine=OuterRef("pk")) | Q(machine=None, plan__policy_guid=OuterRef("policy_guid")))
     granted = Grant.objects.filter(kind=Grant.Kind.DESTINATION).values("guid")
     return machines.annotate(
         plan_facts=Subquery(plans.values(facts=facts)[:1]),
         last_words=Subquery(ended.values("status_info")[:1]),
         is_being_backed_up=Exists(running),
+        missed_run=Subquery(of_machine.values("kind")[:1]),
         has_destination=Exists(Destination.objects.filter(guid__in=granted, vanished_at=None)),
     )
 
@@ -134,6 +142,8 @@ def _reason_of_no_backup(machine: Any, plan: PlanFacts | None, is_stale: bool) -
         return Reason.DESTINATION_UNUSABLE
     if is_stale:
         return Reason.STALE
+    if machine.missed_run:
+        return Reason(machine.missed_run)
     if machine.last_backup_at is None and machine.last_success_at is None:
         return Reason.NEVER_RAN
     if machine.is_late:

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 from portal import access, polls, words
 from portal.advice import try_again
 from portal.charts import Chart, charts_of
+from portal.context_processors import upstream_of
 from portal.dashboard import SQUARE, days_until, hero_of, last_failures, matrix_of
 from portal.views.machines import page_number
 from tenants.middleware import TenantRequest
@@ -28,7 +29,6 @@ from vprotect_bridge.models import (
     Machine,
     Operation,
     Protection,
-    UpstreamStatus,
 )
 from vprotect_bridge.targets import State
 from vprotect_bridge.unprotected import needs_attention, with_causes
@@ -46,9 +46,13 @@ def dashboard(request: TenantRequest, tenant: str) -> HttpResponse:
     counts, late = _counts(machines)
     listed = access.listed_machines(request.membership).defer("details", "tags")
     worst_first = listed.order_by(SEVERITY, Lower("name"), "guid")
+    failures = _failures(request)
     context = {
         "hero": hero_of(
-            counts, _upstream(), has_success=machines.filter(last_success_at__isnull=False).exists(), late=late
+            *(counts, upstream_of(request)),
+            has_success=machines.filter(last_success_at__isnull=False).exists(),
+            late=late,
+            is_alarming=any(row["failure"].is_open_alert for row in failures),
         ),
         "late": {"chip": words.TARGET[State.LATE], "count": late} if late else None,
         "chips": [
@@ -58,7 +62,7 @@ def dashboard(request: TenantRequest, tenant: str) -> HttpResponse:
         ],
         "urgent": with_causes(worst_first.filter(needs_attention()))[:MOST_URGENT],
         "urgent_count": sum(counts.get(name, 0) for name in WORST_FIRST[:5]),
-        "failures": _failures(request),
+        "failures": failures,
         "charts": _charts(request, zone),
         **_matrix(request, worst_first, sum(counts.values()) - counts.get(Protection.GONE, 0), zone),
         **_running(request),
@@ -75,8 +79,10 @@ def _counts(machines: QuerySet[Machine]) -> tuple[dict[str, int], int]:
 
 def _failures(request: TenantRequest) -> list[dict[str, Any]]:
     member = request.membership
-    found = last_failures(access.visible_backups(member), access.visible_operations(member))
-    return [{"failure": one, "again": try_again(one.machine, one.kind, member)} for one in found]
+    found = last_failures(
+        access.visible_backups(member), access.visible_operations(member), access.visible_alerts(member)
+    )
+    return [{"failure": one, "again": try_again(one.machine, one.kind, member) if one.machine else ""} for one in found]
 
 
 @require_safe
@@ -90,10 +96,6 @@ def dashboard_poll(request: TenantRequest, tenant: str) -> HttpResponse:
     if request.GET.get("seen", "").partition(".")[0] != context["seen"].partition(".")[0]:
         response["HX-Trigger"] = "operation-finished"
     return response
-
-
-def _upstream() -> UpstreamStatus | None:
-    return UpstreamStatus.objects.filter(pk=1).first()
 
 
 def _matrix(request: TenantRequest, machines: QuerySet[Machine], total: int, zone: ZoneInfo) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from tenants.models import Role
 from vprotect_bridge import limits
 from vprotect_bridge.backup_rules import goes_by_rules
 from vprotect_bridge.doorbell import ring_plans
-from vprotect_bridge.models import Destination, Plan, PlanChange, Standing
+from vprotect_bridge.models import Alert, Destination, Plan, PlanChange, Standing
 from vprotect_bridge.plan_facts import USUAL_RETENTION, Held, retention_of
 from vprotect_bridge.plan_preview import Preview, next_runs_of, preview
 from vprotect_bridge.plan_wishes import (
@@ -112,6 +112,9 @@ def plan_detail(request: TenantRequest, tenant: str, plan_id: UUID) -> HttpRespo
         "rules": plan_words.rule_rows(held.rules, names),
         "may_change": may_change_plans(request.membership),
         "client_key": uuid4(),
+        "missed_run": access.visible_alerts(request.membership)
+        .filter(plan=plan, kind=Alert.Kind.NEVER_FIRED, closed_at=None)
+        .first(),
         "changes": plan.changes.select_related("created_by").order_by("-created_at")[:CHANGES_SHOWN],
         **change_context(plan, request),
     }

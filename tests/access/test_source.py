@@ -40,6 +40,7 @@ STATEMENTS = {
         "reports/record.py",
         "vprotect_bridge/facts.py",
         "vprotect_bridge/machine_rows.py",
+        "vprotect_bridge/missed_runs.py",
         "vprotect_bridge/operation_session.py",
         "vprotect_bridge/places.py",
         "vprotect_bridge/protection.py",

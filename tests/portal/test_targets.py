@@ -15,7 +15,7 @@ from tenants.models import AuditEntry, Role, Tenant, User
 from tests.conftest import machine_of, person
 from tests.portal.conftest import counted
 from tests.portal.test_plans import form, plan
-from vprotect_bridge.models import Machine, Plan, PlanChange, Protection
+from vprotect_bridge.models import Alert, Machine, Plan, PlanChange, Protection
 
 __all__ = ["plan"]
 pytestmark = pytest.mark.django_db
@@ -157,3 +157,67 @@ def test_the_overview_counts_the_late_ones_at_no_cost(admin: Client):
     assert "1 is late: its newest good backup is older" in page.select_one(".hero").get_text()
     assert page.select_one('.filter-chip[href$="?target=late"]') is not None
     assert len(after) <= len(before) + 1, "the days on which it was overdue are looked up"
+
+
+# ── Runs that did not happen ─────────────────────────────────────────────────
+
+
+def alert(tenant: Tenant, kind: str, machine: Machine | None = None, **fields: Any) -> Alert:
+    ago = timezone.now() - timedelta(hours=3)
+    if machine:
+        Machine.across_tenants.filter(pk=machine.pk).update(protection=Protection.OVERDUE)
+    return Alert.across_tenants.create(
+        tenant=tenant, kind=kind, machine=machine, plan=Plan.across_tenants.first(), began_at=ago, **fields
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "button"),
+    [
+        ("skipped", "Its plan ran, but left it out. Your provider has to look at it.", True),
+        ("never_fired", "Its plan did not run when it should have. Your provider has to look at it.", True),
+        ("missed", "Its backup did not start within its window.", True),
+        ("stuck", "Its backup is stuck in the queue. Your provider has to look at it.", False),
+    ],
+)
+def test_the_reason_says_what_did_not_happen_and_whose_turn_it_is(
+    kind: str, reason: str, button: bool, admin: Client, tenant: Tenant, machine: Machine
+):
+    alert(tenant, kind, machine if kind != "never_fired" else None)
+    Machine.across_tenants.filter(pk=machine.pk).update(protection=Protection.OVERDUE)
+    page = BeautifulSoup(admin.get(f"{LIST}vm-1/").content, "html.parser")
+    advice = page.select_one(".advice")
+    assert advice.select_one(".advice-reason").get_text() == reason
+    assert bool(advice.select_one(".advice-button")) is button
+
+
+def test_a_run_that_did_not_happen_is_as_loud_as_one_that_failed(admin: Client, tenant: Tenant, machine: Machine):
+    alert(tenant, "never_fired")
+    alert(tenant, "skipped", machine)
+    Machine.across_tenants.update(last_success_at=timezone.now() - timedelta(days=1))
+    page = BeautifulSoup(admin.get("/t/sunflower/").content, "html.parser")
+    assert page.select_one(".hero-failed") is not None
+    failed = " ".join(page.select_one("#failures-title").parent.get_text(" ").split())
+    assert "Run of Nightly 3 hours ago" in failed and "Its plan did not run when it should have." in failed
+    assert "Backup of machine vm-1" in failed and "Its plan ran, but left it out." in failed
+
+
+def test_what_is_over_says_so(admin: Client, tenant: Tenant):
+    alert(tenant, "never_fired", closed_at=timezone.now())
+    page = BeautifulSoup(admin.get("/t/sunflower/").content, "html.parser")
+    assert page.select_one(".hero-failed") is None or "It ran again later." in page.get_text()
+
+
+def test_the_page_of_the_plan_says_that_it_did_not_run(admin: Client, tenant: Tenant, plan: Plan):
+    alert(tenant, "never_fired")
+    assert "and did not. Your provider has to look at it." in words(admin.get(f"{PLANS}{plan.pk}/"))
+
+
+def test_who_sees_some_machines_hears_of_those_alone(tenant: Tenant, machine: Machine, as_web: Any):
+    other = machine_of(tenant, "vm-9")
+    alert(tenant, "skipped", other), alert(tenant, "never_fired")
+    limited = person(tenant, "limited", Role.MEMBER)
+    for guids, heard in ((["vm-1"], [False, True]), (["vm-9"], [True, False])):
+        limited.memberships.update(machine_guids=guids)
+        page = words(as_web(limited).get("/t/sunflower/"))
+        assert ["machine vm-9" in page, "Run of Nightly" in page] == heard

@@ -38,6 +38,8 @@ class Alert(models.Model):
         NEVER_FIRED = "never_fired", _("the plan did not run")
         WITHOUT_PLAN = "without_plan", _("appeared without a plan")
 
+    OF_RUNS = (Kind.SKIPPED, Kind.STUCK, Kind.MISSED, Kind.NEVER_FIRED)
+
     class Turn(models.TextChoices):
         """Who can put it right."""
 

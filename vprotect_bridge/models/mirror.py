@@ -91,8 +91,9 @@ class Machine(models.Model):
     owned_by = models.CharField(max_length=10, choices=OwnedBy, blank=True)
     owner_value = models.CharField(max_length=255, blank=True)
     protection = models.CharField(max_length=12, choices=Protection, default=Protection.UNKNOWN)
-    # Since when it is its tenant's; written by a trigger, so that no way of changing hands forgets it.
+    # Since when it is its tenant's, and in its plan; written by triggers, so that no way of changing forgets it.
     owned_at = models.DateTimeField(null=True, editable=False)
+    planned_at = models.DateTimeField(null=True, editable=False)
     last_success_at = models.DateTimeField(null=True)
     # From when on its newest good backup is too old (`targets`); null = without target.
     late_at = models.DateTimeField(null=True)

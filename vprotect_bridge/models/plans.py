@@ -103,6 +103,8 @@ class Plan(models.Model):
     held = models.JSONField(default=dict)
     held_digest = models.CharField(max_length=64, blank=True)
     held_at = models.DateTimeField(null=True)
+    # Since when it runs at the times at which it runs: what was due before is not held against it.
+    held_since = models.DateTimeField(null=True)
     is_editable = models.BooleanField(default=False)
     standing = models.CharField(max_length=8, choices=Standing, default=Standing.IDLE)
     has_incremental = models.BooleanField(default=False)
