@@ -16,12 +16,14 @@ from gunicorn.config import Config
 from portal.access_log import AccessLogger
 from tenants.correlation import CorrelationFilter, correlation_id
 from tenants.logs import JSONFormatter, without_secrets
-from tenants.models import AuditEntry, Grant, Role, Tenant, User
-from tests.conftest import VPROTECT_PASSWORD, machine_of, person
+from tenants.models import AuditEntry, Claim, Grant, Role, Tenant, User
+from tests.conftest import VPROTECT_PASSWORD, person
 from vprotect_bridge import submit
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.client.transport import MemorySessionStore, Transport
-from vprotect_bridge.models import Destination, Operation
+from vprotect_bridge.models import Operation
+from vprotect_bridge.plan_sync import sync_plans
+from vprotect_bridge.sync import sync_inventory
 from vprotect_simulator.names import guid_of
 from vprotect_simulator.server import SimulatorServer
 
@@ -41,19 +43,21 @@ def filtered(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_click_is_found_again_everywhere(
     simulator: SimulatorServer,
+    api: VProtect,
+    dialect: str,
     sunflower: Tenant,
     as_web: Callable[[User], Client],
     caplog: pytest.LogCaptureFixture,
 ):
-    store = guid_of("destination/primary-fs")
-    Destination.objects.create(guid=store, name="Store", is_default=True)
+    web, store = guid_of("vm/web-01"), guid_of("destination/primary-fs")
+    Claim.across_tenants.create(tenant=sunflower, kind=Claim.Kind.MACHINE, value=web)
     Grant.across_tenants.create(tenant=sunflower, kind=Grant.Kind.DESTINATION, guid=store)
-    machine = machine_of(sunflower, guid_of("vm/web-01"))
+    sync_inventory(api), sync_plans(api)
     browser = as_web(person(sunflower, "member", Role.MEMBER))
-    form = {"backup_type": "FULL", "destination": store, "priority": "50"}
-    page = browser.get(f"/t/sunflower/machines/{machine.guid}/backup/").context["form"]
-    form |= {name: page[name].value() for name in ("client_key", "window_end") if name in page.fields}
-    answer = browser.post(f"/t/sunflower/machines/{machine.guid}/backup/", form)
+    form = {"backup_type": "FULL", "priority": "50"}
+    page = browser.get(f"/t/sunflower/machines/{web}/backup/").context["form"]
+    form |= {name: page[name].value() for name in ("client_key", "destination", "window_end") if name in page.fields}
+    answer = browser.post(f"/t/sunflower/machines/{web}/backup/", form)
     assert answer.status_code == 302, answer.content.decode()
     click = answer["X-Correlation-Id"]
     submit.submit(
@@ -64,7 +68,8 @@ def test_a_click_is_found_again_everywhere(
                 sessions=MemorySessionStore(),
                 credentials=lambda: ("portal-svc", VPROTECT_PASSWORD),
                 correlation=correlation_id.get,
-            )
+            ),
+            dialect,
         )
     )
     assert Operation.across_tenants.get().correlation_id == click

@@ -14,6 +14,7 @@ from vprotect_bridge import submit as protocol
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.follow import follow
 from vprotect_bridge.models import Backup, Machine, Operation, UpstreamStatus
+from vprotect_bridge.plan_sync import sync_plans
 from vprotect_bridge.sync import refresh_backups, sync_inventory
 from vprotect_simulator.landscape import PROJECT_UUIDS
 from vprotect_simulator.names import enum, guid_of
@@ -22,7 +23,7 @@ from vprotect_simulator.server import SimulatorServer
 pytestmark = pytest.mark.django_db(transaction=True)
 
 WEB, DB, UNCLAIMED = guid_of("vm/web-01"), guid_of("vm/db-01"), guid_of("vm/lab-01")
-PRIMARY = guid_of("destination/primary-fs")
+PRIMARY, RULE = guid_of("destination/primary-fs"), guid_of("rule/daily")
 OPENSTACK = guid_of("manager/OPENSTACK")
 
 
@@ -32,6 +33,7 @@ def tenant(api: VProtect) -> Tenant:
     Claim.across_tenants.create(tenant=tenant, kind=Claim.Kind.TENANT_VALUE, value=PROJECT_UUIDS["aurora-books"])
     Grant.across_tenants.create(tenant=tenant, kind=Grant.Kind.DESTINATION, guid=PRIMARY)
     sync_inventory(api)
+    sync_plans(api)
     refresh_backups(api, Machine.across_tenants.get(guid=WEB))
     return tenant
 
@@ -42,13 +44,9 @@ def in_the_console(api: VProtect, path: str, **body: Any) -> Any:
 
 
 def export_in_the_console(api: VProtect, guid: str = WEB) -> Any:
-    return in_the_console(
-        api,
-        "/tasks/export",
-        protectedEntities=[{"guid": guid}],
-        backupType={"name": "FULL"},
-        backupDestination={"guid": PRIMARY},
-    )
+    place = {"rules": [{"guid": RULE}]} if api.dialect.goes_by_rules else {"backupDestination": {"guid": PRIMARY}}
+    wish = {"protectedEntities": [{"guid": guid}], "backupType": {"name": "FULL"}, **place}
+    return in_the_console(api, "/tasks/export", **wish)
 
 
 def a_backup_of(guid: str) -> str:

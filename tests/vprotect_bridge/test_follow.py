@@ -25,7 +25,7 @@ from vprotect_simulator.server import SimulatorServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-WEB, DB = guid_of("vm/web-01"), guid_of("vm/db-01")
+WEB, NEW = guid_of("vm/web-01"), guid_of("vm/new-01")
 PRIMARY = guid_of("destination/primary-fs")
 
 
@@ -88,7 +88,7 @@ def test_nothing_is_asked_while_nothing_is_open(api: VProtect, simulator: Simula
 
 
 def test_many_operations_cost_the_same_two_listings(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
-    operations = [sent_backup(api, tenant, guid) for guid in (WEB, DB)]
+    operations = [sent_backup(api, tenant, guid) for guid in (WEB, NEW)]
     asked = len(simulator.control.ledger())
     look(api, simulator, operations[0], 60)
     assert len(simulator.control.ledger()) - asked == 2
@@ -99,7 +99,7 @@ def test_what_rests_costs_nothing_and_is_followed_on_when_it_moves(
 ):
     """Of thousands that wait in line, only those that moved are loaded."""
     simulator.control.change_settings(max_running=0)
-    waiting = [sent_backup(api, tenant, guid) for guid in (WEB, DB)]
+    waiting = [sent_backup(api, tenant, guid) for guid in (WEB, NEW)]
     follow(api)
     follow(api)
     with CaptureQueriesContext(connection) as queries:
@@ -112,7 +112,7 @@ def test_what_rests_costs_nothing_and_is_followed_on_when_it_moves(
 
 
 def test_one_machines_trouble_holds_up_no_other(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
-    broken, other = (sent_backup(api, tenant, guid) for guid in (WEB, DB))
+    broken, other = (sent_backup(api, tenant, guid) for guid in (WEB, NEW))
     simulator.control.change_settings(speed=1000)
     simulator.control.advance(400), simulator.control.tasks(), simulator.control.advance(400)
     simulator.control.fault("status", path=f"/backups/{broken.backup_guid}", times=0)
@@ -124,7 +124,7 @@ def test_one_machines_trouble_holds_up_no_other(api: VProtect, simulator: Simula
 
 def test_a_place_in_line_is_shown(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
     simulator.control.change_settings(max_running=0)
-    first, second = (sent_backup(api, tenant, guid) for guid in (WEB, DB))
+    first, second = (sent_backup(api, tenant, guid) for guid in (WEB, NEW))
     follow(api)
     assert (now(first).place_in_line, now(second).place_in_line) == (1, 2)
 
@@ -139,7 +139,7 @@ def test_an_unchanged_look_writes_nothing(api: VProtect, simulator: SimulatorSer
 
 
 def test_a_full_made_instead_is_told(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
-    operation = sent_backup(api, tenant, DB, "INCREMENTAL")
+    operation = sent_backup(api, tenant, NEW, "INCREMENTAL")
     for _ in range(3):
         operation = look(api, simulator, operation, 400)
     assert (operation.outcome, operation.made_type) == ("succeeded", "FULL")
@@ -250,7 +250,7 @@ def test_cancelling_between_two_tasks_stops_the_second(api: VProtect, simulator:
 
 
 def test_only_the_operations_own_task_is_cancelled(api: VProtect, simulator: SimulatorServer, tenant: Tenant):
-    one, other = (sent_backup(api, tenant, guid) for guid in (WEB, DB))
+    one, other = (sent_backup(api, tenant, guid) for guid in (WEB, NEW))
     want_cancelled(one)
     look(api, simulator, one, 30)
     asked = [call["path"] for call in simulator.control.ledger("PUT")]
@@ -420,9 +420,9 @@ def test_waiting_in_the_queue_is_no_work(api: VProtect, simulator: SimulatorServ
 def test_who_waits_for_the_tenants_cap_has_a_place_among_its_own(api: VProtect, tenant: Tenant):
     Tenant.objects.filter(pk=tenant.pk).update(running_cap=1)
     sent_backup(api, tenant, WEB)
-    machine = Machine.across_tenants.get(guid=DB)
+    machine = Machine.across_tenants.get(guid=NEW)
     bulk = operation_on(machine, is_bulk=True)
-    single = operation_on(Machine.across_tenants.exclude(guid__in=[WEB, DB]).filter(tenant=tenant)[0])
+    single = operation_on(Machine.across_tenants.exclude(guid__in=[WEB, NEW]).filter(tenant=tenant)[0])
     follow(api)
     assert [now(row).place_in_line for row in (bulk, single)] == [2, 1], "in the order in which they are sent"
     version = now(bulk).version

@@ -18,10 +18,12 @@ from tests.vprotect_bridge.opened import WEB, ask, clicked, look, now, open_back
 from vprotect_bridge import submit as protocol
 from vprotect_bridge.browsing import root_of
 from vprotect_bridge.client.api import VProtect
+from vprotect_bridge.client.dialects import MountRequest
 from vprotect_bridge.follow import follow
 from vprotect_bridge.models import Backup, Folder, Machine, Mount, Operation
 from vprotect_bridge.mount_wishes import MountWish, request_close, request_mount
 from vprotect_bridge.mounts import follow_mounts
+from vprotect_bridge.restoring import location_of
 from vprotect_bridge.services import WishRefused
 from vprotect_simulator.server import SimulatorServer
 
@@ -113,12 +115,9 @@ def test_what_cannot_be_mounted_is_refused_before_it_is_sent(
 def test_what_somebody_else_mounted_of_it_is_not_ours(api: VProtect, simulator: SimulatorServer, opener: Membership):
     """From the vendor's console, before and while ours is on its way."""
     backup = Backup.across_tenants.filter(machine__guid=WEB).order_by("-sort_at")[0]
-    theirs = {
-        "backup": {"guid": backup.guid},
-        "node": {"guid": api.mounts.nodes(backup.guid).items[0].guid},
-        "mode": {"name": "AUTO"},
-        "mountedFileSystems": [{"mountPath": "/mnt/vprotect/console"}],
-    }
+    node = api.mounts.nodes(backup.guid).items[0].guid
+    request = MountRequest(backup.guid, "/mnt/vprotect/console", node, location_of(backup.guid))
+    theirs = api.dialect.mount_body(request)
     api.transport.post("/tasks/restore-and-mount", theirs)
     operation = ask(opener)
     protocol.submit(api)

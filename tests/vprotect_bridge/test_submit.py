@@ -12,7 +12,7 @@ import pytest
 from django.utils import timezone
 
 from tenants.models import Grant, Membership, Role, Tenant
-from tests.conftest import both_dialects, machine_of, operation_on, person
+from tests.conftest import both_dialects, classic_only, machine_of, operation_on, person
 from tests.vprotect_bridge.client.conftest import ScriptedServer, answer_with, transport_to
 from vprotect_bridge import submit as protocol
 from vprotect_bridge.client.api import VProtect
@@ -20,9 +20,6 @@ from vprotect_bridge.models import Machine, Operation, OperationEvent, Plan
 from vprotect_bridge.operation_session import locked, operation_session
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-# With a destination in the wish; on current servers a machine's plan says where its backups go (test_current).
-classic_only = pytest.mark.parametrize("dialect", ["classic"])
 
 
 class Upstream:

@@ -15,7 +15,7 @@ from vprotect_simulator.names import guid_of
 from vprotect_simulator.server import SimulatorServer
 
 WEB = guid_of("vm/web-01")
-PRIMARY = {"guid": guid_of("destination/primary-fs")}
+PRIMARY = guid_of("destination/primary-fs")
 
 
 def schedule(name: str = "aurora-1", tenant: str = "aurora") -> dict[str, Any]:
@@ -32,6 +32,11 @@ def policy(name: str = "aurora-2", tenant: str = "aurora") -> dict[str, Any]:
         **{"name": name, "priority": 30, "autoRemoveNonPresent": True, "autoAssignSettings": off},
         **{"vms": [{"guid": WEB}], "tenantId": tenant},
     }
+
+
+def rule_with(api: VProtect, *schedules: Schedule) -> dict[str, Any]:
+    held = [{"guid": schedule.guid} for schedule in schedules]
+    return {"name": "Default", "schedules": held, **api.dialect.rule_destination(PRIMARY, {})}
 
 
 def named(rows: Any, name: str) -> Any:
@@ -54,30 +59,34 @@ def test_a_schedule_is_made_read_replaced_and_deleted(api: VProtect):
 def test_a_policy_and_its_rule(api: VProtect):
     api.schedules.create(schedule())
     nightly = named(api.schedules.list(), "aurora-1")
-    api.policies.create(policy())
+    with_nightly = rule_with(api, nightly)
+    api.policies.create(api.dialect.new_policy(policy(), with_nightly))
     row = named(api.policies.list(), "aurora-2")
     assert row.vm_guids is None, "a list tells no machines"
     details = api.policies.get(row.guid)
     assert (details.vm_guids, details.priority, details.auto_assign_mode) == ((WEB,), 30, "DISABLED")
-    body = {"name": "Default", "policy": {"guid": row.guid}, "schedules": [{"guid": nightly.guid}]}
-    api.rules.create({**body, "backupDestinations": [PRIMARY]})
+    if not api.dialect.goes_by_rules:
+        api.rules.create({**with_nightly, "policy": {"guid": row.guid}})
     [rule] = [rule for rule in api.rules.list(policy=row.guid).items if rule.policy_guid == row.guid]
-    assert (rule.schedule_guids, rule.destination_guids) == ((nightly.guid,), (PRIMARY["guid"],))
+    assert (rule.schedule_guids, rule.destination_guids) == ((nightly.guid,), (PRIMARY,))
     assert api.schedules.get(nightly.guid).rule_guids == (rule.guid,)
     api.rules.replace(rule.guid, {**rule.raw, "schedules": []})
     assert api.rules.get(rule.guid).schedule_guids == ()
+    api.policies.replace(row.guid, {**api.dialect.kept_policy(details.raw, [api.rules.get(rule.guid).raw]), "vms": []})
+    assert (api.policies.get(row.guid).vm_guids, api.rules.get(rule.guid).schedule_guids) == ((), ())
     api.rules.delete(rule.guid)
-    api.policies.replace(row.guid, {**details.raw, "vms": []})
-    assert api.policies.get(row.guid).vm_guids == ()
+    assert rule.guid not in {rule.guid for rule in api.rules.list().items}
     api.policies.delete(row.guid)
     assert named(api.policies.list(), "aurora-2") is None
 
 
 @pytest.mark.parametrize("resource", ["schedules", "policies"])
 def test_lists_with_and_without_a_tenant(resource: str, api: VProtect):
-    calls, body = getattr(api, resource), {"schedules": schedule, "policies": policy}[resource]
+    calls = getattr(api, resource)
     for tenant in ("aurora", "borealis"):
-        calls.create(body(f"of-{tenant}", tenant))
+        of_it = f"of-{tenant}", tenant
+        body = schedule(*of_it) if calls is api.schedules else api.dialect.new_policy(policy(*of_it), rule_with(api))
+        calls.create(body)
     assert named(calls.list(), "of-borealis")
     only = calls.list(tenantid="aurora")
     assert named(only, "of-aurora").tenant_id == "aurora" and named(only, "of-borealis") is None
