@@ -151,6 +151,7 @@ ACCOUNT_SESSION_REMEMBER = False
 # Beside django-allauth's own; `tenants.accounts` says what is counted of failed logins.
 ACCOUNT_RATE_LIMITS = {
     "open_invitation": "20/m/ip",
+    "read_calendar": "60/m/ip",
     "single_sign_on": "30/m/ip",
     "login_failed_anywhere": "60/h/key",
 }

@@ -98,6 +98,7 @@ urlpatterns = [
     path("accounts/sso/<slug:slug>/", single_sign_on.start, name="single-sign-on-start"),
     path("accounts/sso/<slug:slug>/connect/", single_sign_on.connect, name="single-sign-on-connect"),
     path("accounts/sso/<slug:slug>/callback/", single_sign_on.callback, name="single-sign-on-callback"),
+    path("", include("reports.urls")),
     path("t/<slug:tenant>/", include(tenant_urlpatterns)),
 ]
 

@@ -185,6 +185,8 @@ AUDIT_ACTION = {
     "claim_removed": _("Machines taken back"),
     "report_requested": _("Report asked for"),
     "report_taken": _("Report saved"),
+    "calendar_made": _("Address of a calendar made"),
+    "calendar_revoked": _("Address of a calendar revoked"),
     "price_added": _("Price set"),
     "price_changed": _("Price changed"),
     "price_removed": _("Price removed"),

@@ -2,7 +2,17 @@
 
 from tenants.database_roles import CURRENT_TENANT, EVERYTHING, OF_CURRENT_TENANT, Access, tenant_owned
 
+_BY_ADDRESS = "current_setting('app.calendar', true)"
+
 TABLES = {
+    # Of one tenant, or the one whose address was asked for.
+    "reports_calendarfeed": Access(
+        web="SELECT, INSERT, UPDATE (token_hash, provider_key, created_at, last_used_at), DELETE",
+        operator="SELECT (id, tenant_id, user_id), DELETE",
+        worker=EVERYTHING,
+        rows=f"{OF_CURRENT_TENANT} OR token_hash = {_BY_ADDRESS}",
+        written=OF_CURRENT_TENANT,
+    ),
     "reports_machineusage": tenant_owned(web="SELECT", operator="SELECT"),
     "reports_tenantusage": tenant_owned(web="SELECT", operator="SELECT"),
     "reports_reportfile": tenant_owned(

@@ -199,3 +199,29 @@ class ReportFile(models.Model):
     @property
     def is_under_way(self) -> bool:
         return self.state in self.UNDER_WAY
+
+
+class CalendarFeed(models.Model):
+    """The secret address at which a person's calendar program reads the coming runs of a tenant (`reports.feeds`).
+
+    The row has the SHA-256 of its token. `provider_key`: of the identity provider through which the person was signed
+    in when it was made, "" = by password; it opens what such a session opens.
+    """
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False)
+    token_hash = models.CharField(max_length=64, unique=True)
+    provider_key = models.CharField(max_length=64, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    last_used_at = models.DateTimeField(null=True)
+
+    objects: ClassVar[models.Manager[CalendarFeed]] = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        constraints = [models.UniqueConstraint(fields=["user", "tenant"], name="one_calendar_per_person_and_tenant")]
+
+    def __str__(self) -> str:
+        return f"{self.user} · {self.tenant}"

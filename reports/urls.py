@@ -1,14 +1,19 @@
-"""Addresses below a tenant."""
+"""Addresses below a tenant, and the one of a calendar, which names none."""
 
 from django.urls import path
 
-from reports.views import files, protection, usage
+from reports.views import calendar, files, protection, usage
 
 tenant_urlpatterns = [
     path("reports/", protection.protection, name="report-protection"),
     path("reports/usage/", usage.usage, name="report-usage"),
+    path("reports/calendar/", calendar.calendar, name="report-calendar"),
     path("reports/files/", files.files, name="report-files"),
     path("reports/files/<uuid:file_id>/", files.file, name="report-file"),
     path("reports/files/<uuid:file_id>/file", files.file_content, name="report-file-content"),
     path("operations/<uuid:operation_id>/evidence/", files.evidence, name="report-evidence"),
+]
+
+urlpatterns = [
+    path("calendar/<str:token>/backups.ics", calendar.calendar_feed, name="calendar-feed"),
 ]

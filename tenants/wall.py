@@ -85,6 +85,11 @@ def show_token(token_hash: str) -> None:
     _ask("SELECT set_config('app.token', %s, true)", [token_hash])
 
 
+def show_calendar(token_hash: str) -> None:
+    """The row of the secret address that a calendar program asked for."""
+    _ask("SELECT set_config('app.calendar', %s, true)", [token_hash])
+
+
 def show_identity_provider(slug: str) -> None:
     """The row of the name that somebody wants to sign in with."""
     _ask("SELECT set_config('app.identity_provider', %s, true)", [slug])

@@ -142,6 +142,9 @@ MATRIX: dict[str, dict[str, Row]] = {
     "audit": {"GET": ADMIN_ONLY, "POST": in_the_tenant(405)},
     "audit-file": {"GET": ADMIN_ONLY, "POST": in_the_tenant(405)},
     "report-protection": page(in_the_tenant(200)),
+    # Whoever asks: there is no such address.
+    "calendar-feed": {"GET": everybody(404), "POST": everybody(405)},
+    "report-calendar": {"GET": in_the_tenant(200), "POST": in_the_tenant(400)},
     "report-files": {"GET": in_the_tenant(200), "POST": in_the_tenant(400)},
     # The administrator's own: nobody takes what a colleague had made, and the file itself is not there.
     "report-file": {"GET": in_the_tenant(404, admin=200), "POST": in_the_tenant(405)},

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.django_db
 Browser = Callable[[User | None], Client]
 LINKS = [
     "/invitation/SECRET-token/",
+    "/calendar/SECRET-token/backups.ics",
     "/notifications/unsubscribe/SECRET:token/",
     "/accounts/password/reset/key/1-SECRET/",
     "/accounts/confirm-email/SECRET:key/",

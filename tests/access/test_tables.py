@@ -10,9 +10,9 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Model
 from django.utils import timezone
 
-from reports.models import MachineUsage, Price, TenantUsage
+from reports.models import CalendarFeed, MachineUsage, Price, TenantUsage
 from tenants.database_roles import declared_access
-from tenants.models import AuditEntry, Claim, IdentityProvider, Tenant
+from tenants.models import AuditEntry, Claim, IdentityProvider, Tenant, User
 from tests.access.conftest import ids_of
 from tests.conftest import AsRole, machine_of
 from tests.notifications.happenings import people_are_told
@@ -35,6 +35,7 @@ READABLE = {
     *("notifications_event", "notifications_notice", "notifications_tenantchoices", "notifications_personalchoices"),
     "notifications_digestclock",
     *("reports_machineusage", "reports_tenantusage", "reports_price", "reports_reportfile"),
+    "reports_calendarfeed",
 }
 OF_NO_TENANT = {
     *("tenants_user", "django_content_type", "django_migrations", "django_session", "portal_cache"),
@@ -69,6 +70,8 @@ def report_rows_of(tenant: Tenant) -> None:
     usage: dict[str, Any] = {"tenant": tenant, "day": "2026-01-01", "stored_bytes": 1, "machines": 1}
     MachineUsage.across_tenants.create(**usage, machine_guid=f"{tenant.slug}-1")
     TenantUsage.across_tenants.create(**usage)
+    user = User.objects.create_user(f"calendar@{tenant.slug}.example")
+    CalendarFeed.across_tenants.create(tenant=tenant, user=user, token_hash=tenant.slug)
     Price.objects.create(tenant=tenant, counts_from="2026-01-01", currency="EUR")
 
 
