@@ -78,7 +78,7 @@ soak: .venv/ready ## kill half the workers at random under load (SOAK_MINUTES=10
 
 .PHONY: access
 access: .venv/ready ## try every route, role, foreign id and attack, with each wall alone
-	$(BIN)/python -m pytest -n 2 -qq -p tests.access.ledger $(ACCESS_TESTS)
+	ACCESS=all $(BIN)/python -m pytest -n 2 -qq -p tests.access.ledger $(ACCESS_TESTS)
 
 .PHONY: lint
 lint: .venv/ready ## check style, types, imports, migrations and production settings

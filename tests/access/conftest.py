@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -40,6 +41,11 @@ from vprotect_bridge.models import (
 )
 
 Cast = dict[str, User | None]
+Headers = dict[str, str]
+HTMX: Headers = {"HX-Request": "true"}
+# `make access` tries everybody, with and without HTMX, at each wall alone too.
+EVERYTHING = os.environ.get("ACCESS") == "all"
+FROM_OUTSIDE = {"stranger", "removed"}
 
 
 @pytest.fixture
@@ -63,6 +69,19 @@ def wall(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     elif request.param == "the second alone":
         monkeypatch.setattr(middleware, "scope", lambda **of: scopes_disabled())
     return str(request.param)
+
+
+@pytest.fixture
+def headers_to_try(wall: str) -> list[Headers]:
+    return [{}, HTMX] if EVERYTHING or wall == "both walls" else [{}]
+
+
+@pytest.fixture
+def people_to_try(wall: str, cast: Cast) -> Cast:
+    """At a wall alone those whom it is there for, and one who is let through."""
+    if EVERYTHING or wall == "both walls":
+        return cast
+    return {who: user for who, user in cast.items() if who in FROM_OUTSIDE | {"admin"}}
 
 
 @pytest.fixture

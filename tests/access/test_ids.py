@@ -22,7 +22,7 @@ from django.utils import timezone
 from django.utils.http import urlencode
 
 from tenants.models import AuditEntry, Tenant, User
-from tests.access.conftest import Cast, asked, ids_of, names_below_a_tenant, parts_of
+from tests.access.conftest import Cast, Headers, asked, ids_of, names_below_a_tenant, parts_of
 from tests.access.matrix import MATRIX
 from tests.conftest import machine_of
 from vprotect_bridge.models import (
@@ -114,11 +114,18 @@ def known_by_sight(browser: Client) -> Client:
 
 @pytest.mark.parametrize(("name", "part"), NAMING)
 def test_a_foreign_id_in_an_address_is_told_like_an_unknown_one(
-    name: str, part: str, wall: str, cast: Cast, own: dict[str, Any], foreign: dict[str, Any], as_web: Browser
+    name: str,
+    part: str,
+    wall: str,
+    headers_to_try: list[Headers],
+    cast: Cast,
+    own: dict[str, Any],
+    foreign: dict[str, Any],
+    as_web: Browser,
 ):
     browser = known_by_sight(as_web(cast["admin"]))
     for method in MATRIX[name]:
-        for headers in ({}, {"HX-Request": "true"}):
+        for headers in headers_to_try:
             told = [
                 Told(browser, method, address_with(name, own, part, value), value, **headers)
                 for value in (foreign[part], UNKNOWN[part])

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from tenants.models import Tenant, User
-from tests.access.conftest import Cast, asked, names_below_a_tenant, routes
+from tests.access.conftest import HTMX, Cast, Headers, asked, names_below_a_tenant, routes
 from tests.access.matrix import MATRIX
 
 pytestmark = pytest.mark.django_db
@@ -22,12 +22,19 @@ def test_every_route_is_in_the_matrix():
 
 
 @pytest.mark.parametrize("name", MATRIX)
-def test_everybody_gets_what_is_theirs(name: str, wall: str, cast: Cast, addresses: dict[str, str], as_web: Browser):
+def test_everybody_gets_what_is_theirs(
+    name: str,
+    wall: str,
+    people_to_try: Cast,
+    headers_to_try: list[Headers],
+    addresses: dict[str, str],
+    as_web: Browser,
+):
     wrong = []
-    for who, user in cast.items():
+    for who, user in people_to_try.items():
         browser = as_web(user)
         for method, expected in MATRIX[name].items():
-            for headers in ({}, {"HX-Request": "true"}):
+            for headers in headers_to_try:
                 answer = asked(browser, method, addresses[name], **headers)
                 goes_to_login = answer.get("Location", "/accounts/login/").startswith("/accounts/login/")
                 is_right = who != "anonymous" or name.startswith(OPEN) or goes_to_login
@@ -45,7 +52,7 @@ def test_where_a_second_factor_is_asked_for_no_route_opens_without_one(
     Tenant.objects.filter(pk=sunflower.pk).update(second_factor_required=True)
     browser = as_web(cast["admin"])
     for method in ("GET", "POST", "HEAD", "DELETE"):
-        for headers in ({}, {"HX-Request": "true"}):
+        for headers in ({}, HTMX):
             answer = asked(browser, method, addresses[name], **headers)
             assert answer.status_code == 302 and answer["Location"].startswith("/accounts/second-factor/?next=")
 
