@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Func, IntegerField, QuerySet
 from django.http import Http404
+from django.shortcuts import get_object_or_404
 
-from notifications.models import Notice
+from notifications.models import Notice, Webhook, WebhookDelivery
 from tenants.middleware import TenantRequest
 from tenants.models import Membership
 
@@ -36,3 +39,16 @@ def notice_for(request: TenantRequest, text: str) -> Notice:
     if notice is None:
         raise Http404
     return notice
+
+
+def webhook_for(request: TenantRequest, webhook_id: UUID) -> Webhook:
+    return get_object_or_404(Webhook, pk=webhook_id, tenant=request.tenant)
+
+
+def delivery_for(webhook: Webhook, text: str) -> WebhookDelivery:
+    """By its id as a form has it; what is none is not there."""
+    try:
+        named = UUID(text)
+    except ValueError as error:
+        raise Http404 from error
+    return get_object_or_404(WebhookDelivery, pk=named, webhook=webhook)

@@ -8,6 +8,12 @@ class NotificationsConfig(AppConfig):
 
     def ready(self) -> None:
         from notifications.access import unread
+        from notifications.retention import remove_of
+        from notifications.signing import encrypt_anew
         from portal.context_processors import READ_ALONG
+        from tenants.key_rotation import ENCRYPTED_BY_OTHERS
+        from vprotect_bridge.leaving import tenant_removed
 
         READ_ALONG["unread"] = unread
+        ENCRYPTED_BY_OTHERS["secrets of webhooks"] = encrypt_anew
+        tenant_removed.connect(remove_of, dispatch_uid="notifications_of_a_removed_tenant")

@@ -10,6 +10,15 @@ TABLES = {
     # What a mail says is not kept. Operators have one sent again.
     "notifications_mail": tenant_owned(operator="SELECT, UPDATE (state, next_at, attempts), DELETE"),
     "notifications_digestclock": tenant_owned(web="SELECT, DELETE", operator="SELECT, DELETE"),
+    # Only a secret's cipher is in it.
+    "notifications_webhook": tenant_owned(
+        web="SELECT, INSERT, UPDATE, DELETE",
+        operator="SELECT, UPDATE (encrypted_secret, encrypted_former_secret), DELETE",
+    ),
+    "notifications_webhookdelivery": tenant_owned(
+        web="SELECT, INSERT, UPDATE (state, next_at, attempts, problem), DELETE",
+        operator="SELECT, UPDATE (state, next_at, attempts), DELETE",
+    ),
     # A person's own, in every tenant.
     "notifications_mailtimes": Access(
         web="SELECT, INSERT, UPDATE", operator="SELECT, DELETE", worker="SELECT", rows=f"user_id = {CURRENT_USER}"

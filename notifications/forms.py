@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import time
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from notifications.models import ByMail, Choices, MailTimes, PersonalChoices, TenantChoices, Topic, Wish
+from notifications.models import ByMail, Choices, MailTimes, PersonalChoices, TenantChoices, Topic, Webhook, Wish
+from tenants.people import Refused
 
 TOPIC_HELP = {
     Topic.PROTECTION: _("A backup is too old, a run was left out, a machine has no plan. Comes at once."),
@@ -19,12 +22,7 @@ TOPIC_HELP = {
 }
 
 
-class ChoicesForm(forms.ModelForm):
-    by_mail = forms.ChoiceField(choices=ByMail.choices, widget=forms.RadioSelect, label=_("By mail"))
-
-    class Meta:
-        fields = (*Topic.values, "by_mail")
-
+class TopicsForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         for topic in Topic:
@@ -36,6 +34,13 @@ class ChoicesForm(forms.ModelForm):
 
     def topics(self) -> list[forms.BoundField]:
         return [self[topic] for topic in Topic]
+
+
+class ChoicesForm(TopicsForm):
+    by_mail = forms.ChoiceField(choices=ByMail.choices, widget=forms.RadioSelect, label=_("By mail"))
+
+    class Meta:
+        fields = (*Topic.values, "by_mail")
 
     def filled_in(self, row: Choices) -> Choices:
         """`row` with what was chosen; not saved."""
@@ -52,6 +57,30 @@ class PersonalChoicesForm(ChoicesForm):
 class TenantChoicesForm(ChoicesForm):
     class Meta(ChoicesForm.Meta):
         model = TenantChoices
+
+
+class WebhookForm(TopicsForm):
+    url = forms.URLField(
+        max_length=500,
+        assume_scheme="https",
+        label=_("Address"),
+        widget=forms.URLInput(attrs={"class": "form-control", "autocomplete": "off", "placeholder": "https://"}),
+    )
+
+    class Meta:
+        model = Webhook
+        fields = ("url", "is_active", *Topic.values)
+
+    def clean_url(self) -> str:
+        """A password in an address would be read by everybody who administers here."""
+        url: str = self.cleaned_data["url"]
+        parts = urlsplit(url)
+        if parts.username or parts.password or parts.fragment or not parts.hostname:
+            raise ValidationError(_("Type an address without a user, a password or a #."))
+        return url
+
+    def refuse(self, refused: Refused) -> None:
+        self.add_error(refused.field or None, str(refused.user_message))
 
 
 class MailTimesForm(forms.ModelForm):

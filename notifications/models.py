@@ -6,6 +6,7 @@ from datetime import time
 from typing import ClassVar
 
 from django.conf import settings
+from django.core.validators import URLValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -13,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django_scopes import ScopedManager
 
 from tenants.models import Tenant
+from tenants.uuid7 import uuid7
 from vprotect_bridge.models import Operation, PlanChange
 
 
@@ -92,15 +94,14 @@ class Event(models.Model):
         return self.what not in self.GOOD
 
 
-class Choices(models.Model):
-    """Of what somebody is told, in the portal and by mail, and how by mail. Late machines come at once in any case."""
+class TopicChoices(models.Model):
+    """Of what somebody or something is told."""
 
     protection = models.CharField(Topic.PROTECTION.label, max_length=8, choices=Wish, default=Wish.PROBLEMS)
     backups = models.CharField(Topic.BACKUPS.label, max_length=8, choices=Wish, default=Wish.PROBLEMS)
     restores = models.CharField(Topic.RESTORES.label, max_length=8, choices=Wish, default=Wish.ALWAYS)
     plans = models.CharField(Topic.PLANS.label, max_length=8, choices=Wish, default=Wish.PROBLEMS)
     other = models.CharField(Topic.OTHER.label, max_length=8, choices=Wish, default=Wish.PROBLEMS)
-    by_mail = models.CharField(_("By mail"), max_length=8, choices=ByMail, default=ByMail.DIGEST)
 
     class Meta:
         abstract = True
@@ -109,9 +110,14 @@ class Choices(models.Model):
         wish = getattr(self, event.topic)
         return wish == Wish.ALWAYS or (wish == Wish.PROBLEMS and event.is_problem)
 
-    @property
-    def wants_every_backup(self) -> bool:
-        return self.backups == Wish.ALWAYS
+
+class Choices(TopicChoices):
+    """The same of a person, in the portal and by mail, and how by mail. Late machines come at once in any case."""
+
+    by_mail = models.CharField(_("By mail"), max_length=8, choices=ByMail, default=ByMail.DIGEST)
+
+    class Meta:
+        abstract = True
 
 
 class TenantChoices(Choices):
@@ -227,7 +233,7 @@ class Notice(models.Model):
     read_at = models.DateTimeField(null=True)
     due_at = models.DateTimeField(null=True)
     in_digest = models.BooleanField(default=False)
-    mail = models.ForeignKey(Mail, models.SET_NULL, null=True, related_name="notices")
+    mail = models.ForeignKey(Mail, models.CASCADE, null=True, related_name="notices")
 
     objects: ClassVar[models.Manager[Notice]] = ScopedManager(tenant="tenant")
     across_tenants = models.Manager()
@@ -267,3 +273,83 @@ class DigestClock(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} · {self.tenant}"
+
+
+class Webhook(TopicChoices):
+    """An address of a tenant's that is called with what happens, signed with a secret that both know.
+
+    `former_secret` signs along until `former_until`, so that the receiver has time to take the new one. Whoever calls
+    it puts `next_at` into the future first; after failures in a row it stays there for a while. `gone_at`: it answered
+    that it wants no more.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
+    url = models.URLField(_("Address"), max_length=500, validators=[URLValidator(schemes=["https"])])
+    is_active = models.BooleanField(_("Is called"), default=True)
+    encrypted_secret = models.TextField(editable=False)
+    encrypted_former_secret = models.TextField(blank=True, editable=False)
+    former_until = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now)
+    failures = models.PositiveIntegerField(default=0)
+    next_at = models.DateTimeField(default=timezone.now)
+    gone_at = models.DateTimeField(null=True)
+
+    objects: ClassVar[models.Manager[Webhook]] = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        constraints = [models.UniqueConstraint(fields=["tenant", "url"], name="one_webhook_per_address")]
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class WebhookDelivery(models.Model):
+    """One message to one webhook: of an event, or a test (`event` null). Its id is the message's at every try."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("Waiting")
+        DELIVERED = "delivered", _("Delivered")
+        GIVEN_UP = "given_up", _("Given up")
+
+    class Problem(models.TextChoices):
+        UNREACHABLE = "unreachable", _("It could not be reached.")
+        NOT_PUBLIC = "not_public", _("Its address is not a public one.")
+        CERTIFICATE = "certificate", _("Its certificate is not trusted.")
+        TIMEOUT = "timeout", _("It did not answer in time.")
+        REDIRECT = "redirect", _("It redirected, which is not followed.")
+        TOO_LARGE = "too_large", _("Its answer was too large.")
+        STATUS = "status", _("It answered with an error.")
+        GONE = "gone", _("It answered that it wants no more.")
+        SWITCHED_OFF = "switched_off", _("The webhook was switched off.")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
+    webhook = models.ForeignKey(Webhook, models.CASCADE, related_name="deliveries")
+    event = models.ForeignKey(Event, models.CASCADE, null=True, related_name="deliveries")
+    created_at = models.DateTimeField(default=timezone.now)
+    state = models.CharField(max_length=9, choices=State, default=State.WAITING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_at = models.DateTimeField(default=timezone.now)
+    tried_at = models.DateTimeField(null=True)
+    took_ms = models.PositiveIntegerField(null=True)
+    status_code = models.PositiveSmallIntegerField(null=True)
+    problem = models.CharField(max_length=12, choices=Problem, blank=True)
+
+    objects: ClassVar[models.Manager[WebhookDelivery]] = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        constraints = [models.UniqueConstraint(fields=["webhook", "event"], name="one_delivery_per_webhook_and_event")]
+        indexes = [
+            models.Index(fields=["webhook", "next_at"], name="delivery_due", condition=Q(state="waiting")),
+            models.Index(fields=["webhook", "-id"], name="delivery_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.webhook}: {self.event or 'test'}"

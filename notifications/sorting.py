@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import override
 
-from notifications.models import ByMail, Event, Notice, Topic
+from notifications.models import ByMail, Event, Notice, Topic, Webhook, WebhookDelivery
 from notifications.readers import Reader, active_memberships, readers_of
 from notifications.times import after_quiet
 from portal import words
@@ -133,6 +133,21 @@ def _notify(events: list[Event]) -> None:
         if reader.choices.wants(event) and reader.may_see(event)
     ]
     Notice.across_tenants.bulk_create(notices, batch_size=1000, ignore_conflicts=True)
+    _call_webhooks(events)
+
+
+def _call_webhooks(events: list[Event]) -> None:
+    of_tenant = defaultdict(list)
+    active = Webhook.across_tenants.filter(is_active=True, tenant__is_active=True)
+    for webhook in active.filter(tenant__in={event.tenant_id for event in events}):
+        of_tenant[webhook.tenant_id].append(webhook)
+    deliveries = [
+        WebhookDelivery(tenant_id=event.tenant_id, webhook=webhook, event=event)
+        for event in events
+        for webhook in of_tenant[event.tenant_id]
+        if webhook.wants(event)
+    ]
+    WebhookDelivery.across_tenants.bulk_create(deliveries, batch_size=1000, ignore_conflicts=True)
 
 
 def _notice(event: Event, reader: Reader, now: datetime) -> Notice:

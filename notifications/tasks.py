@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from notifications import mailing, sorting
+from notifications import mailing, retention, sorting, webhooks
 
 MOST_BATCHES = 20
 
@@ -21,3 +21,13 @@ def sort() -> None:
 @shared_task
 def send_mails() -> None:
     mailing.send_due()
+
+
+@shared_task
+def call_webhooks() -> None:
+    webhooks.call_due()
+
+
+@shared_task
+def remove_old() -> None:
+    retention.remove_old()

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from notifications.views import page, preferences, unsubscribe
+from notifications.views import page, preferences, settings, unsubscribe
 
 urlpatterns = [
     path("notifications/unsubscribe/<str:token>/", unsubscribe.unsubscribe, name="unsubscribe"),
@@ -10,4 +10,8 @@ urlpatterns = [
 tenant_urlpatterns = [
     path("notifications/", page.notification_list, name="notifications"),
     path("notifications/mark/", page.notifications_mark, name="notifications-mark"),
+    path("settings/notifications/", settings.notification_settings, name="notification-settings"),
+    path("settings/webhooks/new/", settings.webhook_create, name="webhook-create"),
+    path("settings/webhooks/<uuid:webhook_id>/", settings.webhook, name="webhook"),
+    path("settings/webhooks/<uuid:webhook_id>/remove/", settings.webhook_remove, name="webhook-remove"),
 ]

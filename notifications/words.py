@@ -6,10 +6,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from notifications.models import Event
+from notifications.models import Event, Webhook, WebhookDelivery
 from portal import plan_words
 from portal.operation_words import capitalised
-from portal.words import OUTCOME, Chip, Text, title_of_work, visible_name
+from portal.words import OUTCOME, WAITING, Chip, Text, title_of_work, visible_name
 from vprotect_bridge.models import Alert, Operation, PlanChange
 
 NEEDS_ATTENTION = Chip("unknown", "exclamation-triangle", _("Needs attention"))
@@ -109,3 +109,29 @@ def short_name(name: str) -> str:
     """A machine may be called anything: nothing hidden, nothing endless."""
     shown = visible_name(name)
     return shown if len(shown) <= LONGEST_NAME else shown[: LONGEST_NAME - 1] + "…"
+
+
+# ── Webhooks ─────────────────────────────────────────────────────────────────
+
+_DELIVERY = {
+    WebhookDelivery.State.WAITING: WAITING,
+    WebhookDelivery.State.DELIVERED: Chip("protected", "check-circle", _("Delivered")),
+    WebhookDelivery.State.GIVEN_UP: Chip("failed", "x-circle", _("Given up")),
+}
+_TRYING = Chip("overdue", "arrow-repeat", _("Trying again"))
+
+
+def delivery_chip(delivery: WebhookDelivery) -> Chip:
+    if delivery.state == WebhookDelivery.State.WAITING and delivery.attempts:
+        return _TRYING
+    return _DELIVERY[WebhookDelivery.State(delivery.state)]
+
+
+def webhook_chip(webhook: Webhook) -> Chip:
+    if webhook.gone_at:
+        return Chip("failed", "slash-circle", _("It wants no more"))
+    if not webhook.is_active:
+        return Chip("gone", "dash-circle", _("Switched off"))
+    if webhook.failures:
+        return Chip("overdue", "exclamation-triangle", _("Does not answer"))
+    return Chip("protected", "check-circle", _("Active"))

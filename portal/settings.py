@@ -196,7 +196,7 @@ if environment.flag("BEHIND_PROXY"):
     ALLAUTH_TRUSTED_PROXY_COUNT = 1
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-# Calls to sign-in providers of customers, who could name any address.
+# Calls to sign-in providers and webhooks of customers, who could name any address.
 OUTBOUND_CA_FILE = environment.certificates("OUTBOUND_CA_FILE")
 OUTBOUND_PRIVATE_NETWORKS = environment.networks("OUTBOUND_PRIVATE_NETWORKS")
 
@@ -281,6 +281,9 @@ USAGE_RETENTION_DAYS = environment.whole_number("USAGE_RETENTION_DAYS", 400, lea
 if 0 < USAGE_RETENTION_DAYS < 62:
     raise ImproperlyConfigured("USAGE_RETENTION_DAYS must be 0, for ever, or at least 62: a month is billed after it.")
 
+# Days for which it is kept of what people were told, and what became of mails and webhooks.
+NOTIFICATION_RETENTION_DAYS = environment.whole_number("NOTIFICATION_RETENTION_DAYS", 60, least=8)
+
 # ── Single files ─────────────────────────────────────────────────────────────
 # Where files lie on their way from vProtect to a browser; web and the workers of downloads share it.
 SPOOL_FOLDER = Path(environment.text("SPOOL_FOLDER", BASE_DIR / "spool"))
@@ -329,12 +332,14 @@ CELERY_TASK_ROUTES = {
     "vprotect_bridge.tasks.remove_old": {"queue": "inventory"},
     "vprotect_bridge.tasks.watch": {"queue": "follow"},
     "notifications.tasks.sort": {"queue": "follow"},
+    "notifications.tasks.remove_old": {"queue": "inventory"},
     "reports.tasks.record_usage": {"queue": "inventory"},
     # Out to mail servers and to addresses of customers' goes a process that does not know vProtect.
     "notifications.tasks.send_mails": {"queue": "notifications"},
     # Beside the other files: these workers write the spool.
     "reports.tasks.make_files": {"queue": "downloads"},
     "reports.tasks.sweep_files": {"queue": "downloads"},
+    "notifications.tasks.call_webhooks": {"queue": "notifications"},
 }
 
 
@@ -361,6 +366,8 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-report-files": _every("sweep_files", VPROTECT_SECONDS["reconcile"], "reports"),
     "record-usage": _every("record_usage", 3600, "reports"),
     "send-mails": _every("send_mails", 5, "notifications"),
+    "call-webhooks": _every("call_webhooks", 5, "notifications"),
+    "remove-old-notifications": _every("remove_old", 3600, "notifications"),
     "sync-backups": _every("sync_backups", min(VPROTECT_SECONDS["inventory"], 5)),
 }
 

@@ -20,6 +20,7 @@ from tenants import middleware
 from tenants.models import Brand, Grant, IdentityProvider, Invitation, Membership, Role, Tenant, User
 from tests.access.matrix import MATRIX
 from tests.conftest import WebClient, machine_of, operation_on, person
+from tests.notifications.happenings import webhook_of
 from tokens.models import Token
 from vprotect_bridge.models import (
     Backup,
@@ -129,6 +130,7 @@ def ids_of(tenant: Tenant, machine: Machine, other: Machine) -> dict[str, Any]:
         "plan_id": plan.pk,
         "bulk_id": bulk.pk,
         "digest": brand.logo_digest,
+        "webhook_id": webhook_of(tenant).pk,
     }
 
 

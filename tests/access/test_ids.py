@@ -39,6 +39,7 @@ UNKNOWN: dict[str, Any] = {
     **{"operation_id": uuid4(), "invitation_id": uuid4(), "bulk_id": uuid4()},
     **{"mount_id": uuid4(), "folder_id": uuid4(), "download_id": uuid4(), "digest": "logo-7777"},
     "file_id": uuid4(),
+    "webhook_id": uuid4(),
     "token_id": uuid4(),
 }
 MALFORMED = [

@@ -33,9 +33,9 @@ READABLE = {
     *("vprotect_bridge_mount", "vprotect_bridge_folder", "vprotect_bridge_fileentry", "vprotect_bridge_chosenentry"),
     *("vprotect_bridge_storage", "vprotect_bridge_download"),
     *("notifications_event", "notifications_notice", "notifications_tenantchoices", "notifications_personalchoices"),
-    "notifications_digestclock",
     *("reports_machineusage", "reports_tenantusage", "reports_price", "reports_reportfile"),
     "reports_calendarfeed",
+    *("notifications_digestclock", "notifications_webhook", "notifications_webhookdelivery"),
 }
 OF_NO_TENANT = {
     *("tenants_user", "django_content_type", "django_migrations", "django_session", "portal_cache"),

@@ -6,7 +6,17 @@ from typing import Any
 
 from django.utils import timezone
 
-from notifications.models import DigestClock, Event, Mail, Notice, PersonalChoices, TenantChoices
+from notifications import signing
+from notifications.models import (
+    DigestClock,
+    Event,
+    Mail,
+    Notice,
+    PersonalChoices,
+    TenantChoices,
+    Webhook,
+    WebhookDelivery,
+)
 from tenants.models import Membership, Tenant, User
 from tests.conftest import machine_of, operation_on
 from vprotect_bridge.models import Machine, Operation
@@ -30,6 +40,13 @@ def seen(user: User) -> Membership:
     return Membership.objects.select_related("user", "tenant").get(user=user)
 
 
+def webhook_of(tenant: Tenant, url: str = "https://hooks.example/portal") -> Webhook:
+    webhook = Webhook(tenant=tenant, url=url, backups="always")
+    signing.give_secret(webhook)
+    webhook.save()
+    return webhook
+
+
 def people_are_told(tenant: Tenant) -> Notice:
     """One row of everything that web may read of it, for one of the tenant's people."""
     member = Membership.objects.filter(tenant=tenant).order_by("pk").first()
@@ -49,4 +66,6 @@ def people_are_told(tenant: Tenant) -> Notice:
     now = timezone.now()
     Mail.across_tenants.create(tenant=tenant, user=user, kind=Mail.Kind.NEWS, since=now, until=now)
     DigestClock.across_tenants.create(tenant=tenant, user=user, next_at=timezone.now())
+    webhook = Webhook.across_tenants.filter(tenant=tenant).first() or webhook_of(tenant)
+    WebhookDelivery.across_tenants.create(tenant=tenant, webhook=webhook, event=event)
     return Notice.across_tenants.create(tenant=tenant, user=user, event=event)

@@ -30,6 +30,7 @@ DATA = re.compile(
     |November|December|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\w* | UTC | CEST? | Etc/\S+
     | \S+@\S+ | vm-\S+ | machine\ vm-\S+ | Sunflower | Nightly | Main\ store | KVM | web\S* | Cluster\ 1 | Store
     | hosts | dev | /?sda1 | ext4 | \d+\ bytes | Old | Europe | Warsaw | English | Klingon | CSV | PDF | Backup\ portal
+    | https | \S+\.example | portal
     | Email | (Current\ |New\ )?Password(\ \(again)? | Your\ password\ (can’t|must)\ .* | Forgot\ your\ password\?""",
     re.VERBOSE,
 )

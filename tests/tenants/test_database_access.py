@@ -11,13 +11,23 @@ from django.db import DatabaseError, connection
 from django.db.models import Model
 from django.utils import timezone
 
-from notifications.models import DigestClock, Event, Mail, Notice, PersonalChoices, TenantChoices
+from notifications.models import (
+    DigestClock,
+    Event,
+    Mail,
+    Notice,
+    PersonalChoices,
+    TenantChoices,
+    Webhook,
+    WebhookDelivery,
+)
 from reports.models import MachineUsage, ReportFile, TenantUsage
 from tenants.database_access import TABLES
 from tenants.database_roles import OF_CURRENT_TENANT, OPERATOR, WEB, WORKER, apply_access, declared_access
 from tenants.models import AuditEntry, Claim, Grant, Tenant, User
 from tests.conftest import AsRole, machine_of, operation_on
 from vprotect_bridge.models import (
+    Alert,
     Backup,
     BackupDay,
     BulkRequest,
@@ -195,6 +205,7 @@ ROWS: dict[type[Model], Callable[[Tenant], Model]] = {
     ChosenEntry: _chosen,
     Download: _download,
     Plan: _plan,
+    Alert: lambda tenant: Alert(tenant=tenant, machine=_machine(tenant), kind="late", began_at=timezone.now()),
     PlanChange: _plan_change,
     Event: _event_of,
     Notice: lambda tenant: Notice(tenant=tenant, user=_reader(tenant), event=_saved(_event_of(tenant))),
@@ -204,6 +215,10 @@ ROWS: dict[type[Model], Callable[[Tenant], Model]] = {
     Mail: _mail,
     ReportFile: lambda tenant: ReportFile(
         tenant=tenant, created_by=_reader(tenant), client_key=uuid4(), kind="usage", format="pdf"
+    ),
+    Webhook: lambda tenant: Webhook(tenant=tenant, url=f"https://{tenant.slug}.example/"),
+    WebhookDelivery: lambda tenant: WebhookDelivery(
+        tenant=tenant, webhook=_saved(Webhook(tenant=tenant, url=f"https://{tenant.slug}.example/"))
     ),
     MachineUsage: lambda tenant: MachineUsage(tenant=tenant, day="2026-03-28", stored_bytes=1, machines=1),
     TenantUsage: lambda tenant: TenantUsage(tenant=tenant, day="2026-03-28", stored_bytes=1, machines=1),
