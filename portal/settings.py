@@ -340,6 +340,7 @@ CELERY_TASK_ROUTES = {
     "reports.tasks.make_files": {"queue": "downloads"},
     "reports.tasks.sweep_files": {"queue": "downloads"},
     "notifications.tasks.call_webhooks": {"queue": "notifications"},
+    "reports.tasks.send_mails": {"queue": "notifications"},
 }
 
 
@@ -364,6 +365,7 @@ CELERY_BEAT_SCHEDULE = {
     "remove-old": _every("remove_old", 3600),
     "sort-notifications": _every("sort", 5, "notifications"),
     "sweep-report-files": _every("sweep_files", VPROTECT_SECONDS["reconcile"], "reports"),
+    "send-report-mails": _every("send_mails", 60, "reports"),
     "record-usage": _every("record_usage", 3600, "reports"),
     "send-mails": _every("send_mails", 5, "notifications"),
     "call-webhooks": _every("call_webhooks", 5, "notifications"),

@@ -184,6 +184,7 @@ AUDIT_ACTION = {
     "claim_added": _("Machines assigned"),
     "claim_removed": _("Machines taken back"),
     "report_requested": _("Report asked for"),
+    "report_mails_changed": _("Reports by mail chosen"),
     "report_taken": _("Report saved"),
     "calendar_made": _("Address of a calendar made"),
     "calendar_revoked": _("Address of a calendar revoked"),

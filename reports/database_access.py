@@ -15,6 +15,10 @@ TABLES = {
     ),
     "reports_machineusage": tenant_owned(web="SELECT", operator="SELECT"),
     "reports_tenantusage": tenant_owned(web="SELECT", operator="SELECT"),
+    "reports_reportsubscription": tenant_owned(
+        web="SELECT, INSERT, UPDATE (every, enclosed, next_at), DELETE", operator="SELECT, DELETE"
+    ),
+    "reports_reportmail": tenant_owned(operator="SELECT, DELETE"),
     "reports_reportfile": tenant_owned(
         web="SELECT, INSERT, UPDATE (state)", operator="SELECT (id, tenant_id, created_by_id), DELETE"
     ),

@@ -225,3 +225,82 @@ class CalendarFeed(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} · {self.tenant}"
+
+
+class Every(models.TextChoices):
+    WEEK = "week", _("Every Monday, of the week before")
+    MONTH = "month", _("On the first of each month, of the month before")
+
+
+class Enclosed(models.TextChoices):
+    """What a mail brings beside its figures."""
+
+    LINK = "link", _("A link to the page")
+    PDF = "pdf", _("Also the PDF")
+    CSV = "csv", _("Also the CSV")
+
+
+class ReportSubscription(models.Model):
+    """A report that comes to a person by mail (`reports.mailing`). `next_at`: when the next one is due."""
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False)
+    kind = models.CharField(max_length=10, choices=ReportFile.Kind)
+    every = models.CharField(max_length=5, choices=Every)
+    enclosed = models.CharField(max_length=4, choices=Enclosed, default=Enclosed.LINK)
+    next_at = models.DateTimeField()
+
+    objects: ClassVar[models.Manager[ReportSubscription]] = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        constraints = [
+            models.UniqueConstraint(fields=["user", "tenant", "kind"], name="one_subscription_per_report"),
+        ]
+        indexes = [models.Index(fields=["next_at"], name="subscription_due")]
+
+    def __str__(self) -> str:
+        return f"{self.user} · {self.tenant} · {self.get_kind_display()}"
+
+
+class ReportMail(models.Model):
+    """The one mail of a subscription about a period, whoever looks how often. `first_day` to `last_day` are the
+    tenant's. Whoever sends it puts `next_at` into the future first."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        SENT = "sent", _("sent")
+        DROPPED = "dropped", _("not for them any more")
+        GIVEN_UP = "given_up", _("given up")
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False)
+    kind = models.CharField(max_length=10, choices=ReportFile.Kind)
+    first_day = models.DateField()
+    last_day = models.DateField()
+    enclosed = models.CharField(max_length=4, choices=Enclosed)
+    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+    next_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(null=True)
+
+    objects: ClassVar[models.Manager[ReportMail]] = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "tenant", "kind", "first_day", "last_day"], name="one_report_mail_per_period"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["next_at"], name="report_mail_due", condition=models.Q(state="waiting")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.first_day} · {self.user}"

@@ -27,7 +27,7 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Period:
-    """So many whole days of the zone, today's so far included."""
+    """So many days of the zone, the last one included; `until` is the moment after it."""
 
     days: int
     zone: ZoneInfo
@@ -44,6 +44,11 @@ class Period:
     @property
     def since(self) -> datetime:
         return datetime(self.first.year, self.first.month, self.first.day, tzinfo=self.zone)
+
+    @property
+    def until(self) -> datetime:
+        after = self.last + timedelta(days=1)
+        return datetime(after.year, after.month, after.day, tzinfo=self.zone)
 
     @property
     def all_days(self) -> list[date]:
@@ -119,15 +124,15 @@ def machines_of(membership: Membership) -> QuerySet[Machine]:
 def summary_of(membership: Membership, period: Period) -> Summary:
     counts = dict(listed_machines(membership).values_list("protection").annotate(count=Count("*")).order_by())
     if membership.machine_guids is None:
-        return Summary(counts, list(BackupDay.objects.filter(day__gte=period.first).order_by("day")))
+        return Summary(counts, list(BackupDay.objects.filter(day__range=(period.first, period.last)).order_by("day")))
     # What is kept by day is the whole tenant's.
-    own = visible_backups(membership).filter(sort_at__gte=period.since)
+    own = visible_backups(membership).filter(sort_at__gte=period.since, sort_at__lt=period.until)
     return Summary(counts, backup_days.days_of(own, period.zone))
 
 
 def rows_of(machines: Sequence[Machine], period: Period) -> list[Row]:
     """Three statements for all of them together."""
-    backups = Backup.objects.filter(machine__in=machines, sort_at__gte=period.since)
+    backups = Backup.objects.filter(machine__in=machines, sort_at__gte=period.since, sort_at__lt=period.until)
     good = backup_days.GOOD | backup_days.WARNED
     counted = backups.order_by().values("machine_id")
     made: dict[int, Mapping[str, Any]] = {
@@ -151,7 +156,8 @@ def _row(machine: Machine, plans: dict[str, Plan], made: Mapping[str, Any], fail
 
 
 def _last_failures(machines: Sequence[Machine], period: Period) -> dict[int, dict[str, Any]]:
-    of_machine = Backup.objects.filter(machine=OuterRef("pk"), status="FAILED", sort_at__gte=period.since)
+    of_machine = Backup.objects.filter(machine=OuterRef("pk"), status="FAILED")
+    of_machine = of_machine.filter(sort_at__gte=period.since, sort_at__lt=period.until)
     last = of_machine.order_by("-sort_at").values(last=JSONObject(at="sort_at", said="status_info"))[:1]
     found = Machine.objects.filter(pk__in=[machine.pk for machine in machines]).annotate(failure=Subquery(last))
     return {pk: failure for pk, failure in found.values_list("pk", "failure") if failure}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from reports import making, record
+from reports import mailing, making, record
 from vprotect_bridge import doorbell
 
 MOST_RINGS = 20
@@ -30,3 +30,9 @@ def sweep_files() -> None:
     making.sweep()
     for _ in range(min(making.due().count(), MOST_RINGS)):
         doorbell.ring("reports.tasks.make_files")
+
+
+@shared_task(soft_time_limit=LONGEST_MAKING_SECONDS, time_limit=LONGEST_MAKING_SECONDS + 30)
+def send_mails() -> None:
+    mailing.make_due()
+    mailing.send_due()

@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from reports.views import calendar, files, protection, usage
+from reports.views import calendar, files, mails, protection, usage
 
 tenant_urlpatterns = [
     path("reports/", protection.protection, name="report-protection"),
     path("reports/usage/", usage.usage, name="report-usage"),
     path("reports/calendar/", calendar.calendar, name="report-calendar"),
+    path("reports/mail/", mails.mails, name="report-mails"),
     path("reports/files/", files.files, name="report-files"),
     path("reports/files/<uuid:file_id>/", files.file, name="report-file"),
     path("reports/files/<uuid:file_id>/file", files.file_content, name="report-file-content"),

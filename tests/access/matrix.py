@@ -149,6 +149,7 @@ MATRIX: dict[str, dict[str, Row]] = {
     # Whoever asks: there is no such address.
     "calendar-feed": {"GET": everybody(404), "POST": everybody(405)},
     "report-calendar": {"GET": in_the_tenant(200), "POST": in_the_tenant(400)},
+    "report-mails": {"GET": in_the_tenant(200), "POST": in_the_tenant(422)},
     "report-files": {"GET": in_the_tenant(200), "POST": in_the_tenant(400)},
     # The administrator's own: nobody takes what a colleague had made, and the file itself is not there.
     "report-file": {"GET": in_the_tenant(404, admin=200), "POST": in_the_tenant(405)},

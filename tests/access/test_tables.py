@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Model
 from django.utils import timezone
 
-from reports.models import CalendarFeed, MachineUsage, Price, TenantUsage
+from reports.models import CalendarFeed, MachineUsage, Price, ReportMail, ReportSubscription, TenantUsage
 from tenants.database_roles import declared_access
 from tenants.models import AuditEntry, Claim, IdentityProvider, Tenant, User
 from tests.access.conftest import ids_of
@@ -34,8 +34,8 @@ READABLE = {
     *("vprotect_bridge_storage", "vprotect_bridge_download"),
     *("notifications_event", "notifications_notice", "notifications_tenantchoices", "notifications_personalchoices"),
     *("reports_machineusage", "reports_tenantusage", "reports_price", "reports_reportfile"),
-    "reports_calendarfeed",
     *("notifications_digestclock", "notifications_webhook", "notifications_webhookdelivery"),
+    *("reports_calendarfeed", "reports_reportsubscription"),
 }
 OF_NO_TENANT = {
     *("tenants_user", "django_content_type", "django_migrations", "django_session", "portal_cache"),
@@ -72,6 +72,9 @@ def report_rows_of(tenant: Tenant) -> None:
     TenantUsage.across_tenants.create(**usage)
     user = User.objects.create_user(f"calendar@{tenant.slug}.example")
     CalendarFeed.across_tenants.create(tenant=tenant, user=user, token_hash=tenant.slug)
+    subscribed = {"tenant": tenant, "user": user, "kind": "protection"}
+    ReportSubscription.across_tenants.create(**subscribed, every="week", next_at=timezone.now())
+    ReportMail.across_tenants.create(**subscribed, first_day="2026-01-05", last_day="2026-01-11", enclosed="link")
     Price.objects.create(tenant=tenant, counts_from="2026-01-01", currency="EUR")
 
 

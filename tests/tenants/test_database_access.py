@@ -21,7 +21,7 @@ from notifications.models import (
     Webhook,
     WebhookDelivery,
 )
-from reports.models import MachineUsage, ReportFile, TenantUsage
+from reports.models import MachineUsage, ReportFile, ReportMail, ReportSubscription, TenantUsage
 from tenants.database_access import TABLES
 from tenants.database_roles import OF_CURRENT_TENANT, OPERATOR, WEB, WORKER, apply_access, declared_access
 from tenants.models import AuditEntry, Claim, Grant, Tenant, User
@@ -219,6 +219,12 @@ ROWS: dict[type[Model], Callable[[Tenant], Model]] = {
     Webhook: lambda tenant: Webhook(tenant=tenant, url=f"https://{tenant.slug}.example/"),
     WebhookDelivery: lambda tenant: WebhookDelivery(
         tenant=tenant, webhook=_saved(Webhook(tenant=tenant, url=f"https://{tenant.slug}.example/"))
+    ),
+    ReportSubscription: lambda tenant: ReportSubscription(
+        tenant=tenant, user=_reader(tenant), kind="usage", every="month", next_at=timezone.now()
+    ),
+    ReportMail: lambda tenant: ReportMail(
+        tenant=tenant, user=_reader(tenant), kind="usage", first_day="2026-01-01", last_day="2026-01-31", enclosed="pdf"
     ),
     MachineUsage: lambda tenant: MachineUsage(tenant=tenant, day="2026-03-28", stored_bytes=1, machines=1),
     TenantUsage: lambda tenant: TenantUsage(tenant=tenant, day="2026-03-28", stored_bytes=1, machines=1),

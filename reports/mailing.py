@@ -1,0 +1,239 @@
+"""Reports by mail: one mail for each period, with the eyes of its reader at the moment of sending.
+
+A mail counts as sent once its server took it; who dies between that and the note of it leaves a mail that is sent
+again, with the same id: SMTP knows no way around it. Nothing else doubles one.
+"""
+
+from __future__ import annotations
+
+import logging
+import smtplib
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.db import transaction
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django_scopes import scope
+
+from portal import dates
+from reports import prices
+from reports.files import Kind, may_have, name_of
+from reports.making import NotForThem, write
+from reports.models import Enclosed, ReportFile, ReportMail, ReportSubscription
+from reports.months import Month
+from reports.protection import Period, summary_of
+from reports.subscriptions import next_morning, period_before, zone_of
+from reports.templatetags.report_words import percent
+from reports.usage import usage_of
+from tenants import mails
+from tenants.models import Membership, Tenant
+from tenants.people import identity_provider
+from tenants.preferences import as_read_by
+
+logger = logging.getLogger(__name__)
+
+State = ReportMail.State
+BATCH = 200
+MOST_SENT = 50
+# More than that no mail server needs to take.
+MOST_ENCLOSED_BYTES = 5 * 1024**2
+# After each try. The first is longer than a try can take, so that nobody sends what somebody is sending.
+PAUSES = tuple(timedelta(minutes=minutes) for minutes in (10, 30, 60, 120, 240, 240, 240))
+CONTENT_TYPES = {"pdf": "application/pdf", "csv": "text/csv"}
+KEPT_FOR = timedelta(days=400)
+
+
+# ── Making ───────────────────────────────────────────────────────────────────
+
+
+def make_due() -> int:
+    """For everybody whose morning has come: of the period that is over, once. Returns how many mails."""
+    with transaction.atomic():
+        due = ReportSubscription.across_tenants.filter(next_at__lte=timezone.now())
+        locked = due.select_for_update(skip_locked=True, no_key=True, of=("self",)).select_related("tenant", "user")
+        return sum(_make(subscription) for subscription in locked.order_by("next_at")[:BATCH])
+
+
+def _make(subscription: ReportSubscription) -> bool:
+    membership = _membership(subscription.tenant_id, subscription.user_id)
+    if membership is None or not may_have(membership, subscription.kind):
+        subscription.delete()
+        return False
+    zone = zone_of(membership)
+    # By the day for which it was due: however late, it is of that period.
+    first, last = period_before(subscription.every, subscription.next_at.astimezone(zone).date())
+    _mail, made = ReportMail.across_tenants.get_or_create(
+        tenant=subscription.tenant,
+        user=subscription.user,
+        kind=subscription.kind,
+        first_day=first,
+        last_day=last,
+        defaults={"enclosed": subscription.enclosed},
+    )
+    subscription.next_at = next_morning(subscription.every, zone, timezone.now())
+    subscription.save(update_fields=["next_at"])
+    return made
+
+
+def _membership(tenant_id: int, user_id: int) -> Membership | None:
+    active = Membership.objects.filter(user__is_active=True, tenant__is_active=True).select_related("user", "tenant")
+    return active.filter(tenant=tenant_id, user=user_id).first()
+
+
+# ── Sending ──────────────────────────────────────────────────────────────────
+
+
+def send_due() -> int:
+    """Returns how many it tried."""
+    tried = 0
+    while tried < MOST_SENT and (mail := _claim()):
+        tried += 1
+        _send(mail)
+    ReportMail.across_tenants.filter(created_at__lt=timezone.now() - KEPT_FOR).delete()
+    return tried
+
+
+def _claim() -> ReportMail | None:
+    """The one that is due longest, for a while nobody else's."""
+    now = timezone.now()
+    with transaction.atomic():
+        due = ReportMail.across_tenants.filter(state=State.WAITING, next_at__lte=now)
+        mail = due.select_for_update(skip_locked=True, no_key=True).order_by("next_at").first()
+        if mail is None:
+            return None
+        mail.next_at = now + PAUSES[min(mail.attempts, len(PAUSES) - 1)]
+        mail.attempts += 1
+        mail.save(update_fields=["next_at", "attempts"])
+    return mail
+
+
+def _send(mail: ReportMail) -> None:
+    membership = _membership(mail.tenant_id, mail.user_id)
+    if membership is None or not may_have(membership, mail.kind):
+        return _note(mail, state=State.DROPPED)
+    try:
+        written(mail, membership).send()
+    except NotForThem:
+        _note(mail, state=State.DROPPED)
+    except (OSError, smtplib.SMTPException) as error:
+        gives_up = mail.attempts >= len(PAUSES)
+        # Never the server's words, which name people.
+        logger.warning("report mail %s was not sent, try %s: %s", mail.pk, mail.attempts, type(error).__name__)
+        if gives_up:
+            _note(mail, state=State.GIVEN_UP)
+    else:
+        _note(mail, state=State.SENT, sent_at=timezone.now())
+    return None
+
+
+def _note(mail: ReportMail, **changes: object) -> None:
+    ReportMail.across_tenants.filter(pk=mail.pk, state=State.WAITING).update(**changes)
+
+
+# ── What it says ─────────────────────────────────────────────────────────────
+
+
+def written(mail: ReportMail, membership: Membership) -> EmailMultiAlternatives:
+    """In the reader's language and time zone. Raises `NotForThem`."""
+    tenant, host = membership.tenant, urlsplit(settings.PORTAL_URL).hostname
+    with as_read_by(membership.user, tenant), scope(tenant=tenant):
+        enclosed = _enclosed(mail, membership)
+        letter = _letter(mail, membership, is_kept_back=enclosed is None and mail.enclosed != Enclosed.LINK)
+        headers = {"Message-ID": f"<report-{mail.pk}@{host}>", "Auto-Submitted": "auto-generated"}
+        message = mails.message(letter, membership.user.email, tenant, headers)
+    if enclosed:
+        name, content = enclosed
+        message.attach(name, content, CONTENT_TYPES[mail.enclosed])
+    return message
+
+
+def _enclosed(mail: ReportMail, membership: Membership) -> tuple[str, bytes] | None:
+    """Not where more than a password is asked for, which a mailbox would go round, and not what is too large."""
+    if mail.enclosed == Enclosed.LINK or needs_more_than_a_password(membership.tenant):
+        return None
+    file = ReportFile(
+        tenant=membership.tenant,
+        created_by=membership.user,
+        kind=mail.kind,
+        format=mail.enclosed,
+        language=membership.user.language,
+        first_day=mail.first_day,
+        last_day=mail.last_day,
+        machine_guids=membership.machine_guids,
+    )
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "report"
+        write(path, file, lambda _percent: None)
+        if path.stat().st_size > MOST_ENCLOSED_BYTES:
+            return None
+        return name_of(file), path.read_bytes()
+
+
+def needs_more_than_a_password(tenant: Tenant) -> bool:
+    provider = identity_provider(tenant)
+    return tenant.second_factor_required or bool(provider and provider.only_single_sign_on)
+
+
+def _letter(mail: ReportMail, membership: Membership, *, is_kept_back: bool) -> mails.Letter:
+    tenant = membership.tenant
+    if mail.kind == Kind.USAGE:
+        subject, paragraphs, link = _of_usage(mail, tenant)
+    else:
+        subject, paragraphs, link = _of_protection(mail, membership)
+    own = f"{settings.PORTAL_URL}{reverse('report-mails', args=[tenant.slug])}"
+    closing = [_("You chose to get this report. Change that here: %(link)s") % {"link": own}]
+    if is_kept_back:
+        closing.insert(0, _("The file is not enclosed: it is too large for a mail, or your organisation protects it."))
+    return mails.Letter(
+        subject=subject,
+        paragraphs=paragraphs,
+        button=_("Open the report"),
+        link=f"{settings.PORTAL_URL}{link}",
+        closing=tuple(closing),
+    )
+
+
+def _of_protection(mail: ReportMail, membership: Membership) -> tuple[str, tuple[str, ...], str]:
+    tenant = membership.tenant
+    days = (mail.last_day - mail.first_day).days + 1
+    summary = summary_of(membership, Period(days, ZoneInfo(tenant.time_zone), mail.last_day))
+    figures = {
+        "tenant": tenant.name,
+        "protected": summary.protected,
+        "there": summary.there,
+        "first": dates.day_and_year(mail.first_day),
+        "last": dates.day_and_year(mail.last_day),
+        "rate": percent(summary.success_percent),
+        "made": summary.good + summary.failed,
+        "failed": summary.failed,
+    }
+    subject = _("%(protected)s of %(there)s machines of %(tenant)s are protected") % figures
+    paragraphs = (
+        _("%(protected)s of %(there)s machines are protected now.") % figures,
+        _("From %(first)s to %(last)s, %(made)s backups ended, of which %(failed)s failed: %(rate)s succeeded.")
+        % figures,
+    )
+    return subject, paragraphs, f"{reverse('report-protection', args=[tenant.slug])}?days={7 if days == 7 else 30}"
+
+
+def _of_usage(mail: ReportMail, tenant: Tenant) -> tuple[str, tuple[str, ...], str]:
+    usage = usage_of(tenant, Month.of(mail.first_day))
+    names = {"month": usage.month, "tenant": tenant.name}
+    subject = _("Usage of %(tenant)s in %(month)s") % names
+    if usage.price:
+        said = _("It comes to %(total)s.") % {"total": prices.money(usage.total, usage.price.currency)}
+    else:
+        said = _("Your provider has set no prices for this month.")
+    recorded = _("%(recorded)s of %(days)s days were written down.") % {
+        "recorded": len(usage.recorded),
+        "days": usage.month.days,
+    }
+    link = f"{reverse('report-usage', args=[tenant.slug])}?month={usage.month.key}"
+    return subject, (said, recorded), link
