@@ -102,7 +102,7 @@ def main() -> int:
         )
         Path(folder, "packages.sh").write_text(prologue() + numbered(with_net))
         inner.write_text(
-            f"export PATH={PATH} HOME=/root LC_ALL=C.UTF-8\nset -e\nmount -t proc proc /proc\n"
+            f"export PATH={PATH} HOME=/root LC_ALL=C.UTF-8\nset -e\ntrap journalctl ERR\nmount -t proc proc /proc\n"
             + own_network()
             + numbered(alone)
             + epilogue()
