@@ -127,7 +127,7 @@ def main(name: str, words: list[str]) -> None:
             editor(words)
         case "journalctl":
             for log in sorted(LOGS.glob("portal-*.log")):
-                print(log.name, log.read_text()[-500:])
+                print(log.name, log.read_text()[-4000:])
 
 
 if __name__ == "__main__":
