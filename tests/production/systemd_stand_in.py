@@ -25,12 +25,12 @@ def read_environment(file: str) -> dict[str, str]:
 
 
 def as_user(
-    user: str, command: list[str], environment: dict[str, str], cwd: str, **options: object
+    user: str, command: list[str], environment: dict[str, str], cwd: str, umask: int = 0o022, **options: object
 ) -> subprocess.Popen:
     entry = pwd.getpwnam(user)
     base = {"PATH": "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/", "LANG": "C.UTF-8"}
     groups = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    return subprocess.Popen(command, env={**base, **environment}, cwd=cwd, umask=0o027, **groups, **options)
+    return subprocess.Popen(command, env={**base, **environment}, cwd=cwd, umask=umask, **groups, **options)
 
 
 def start_unit(name: str) -> None:
@@ -47,7 +47,8 @@ def start_unit(name: str) -> None:
     command = shlex.split(all_of("ExecStart")[0].replace("%%", "%"))
     with (LOGS / f"portal-{name}.log").open("ab") as log:
         options = {"stdout": log, "stderr": log, "start_new_session": True}
-        process = as_user(all_of("User")[0], command, environment, all_of("WorkingDirectory")[0], **options)
+        umask = int(all_of("UMask")[0], 8)
+        process = as_user(all_of("User")[0], command, environment, all_of("WorkingDirectory")[0], umask, **options)
     if "Type=oneshot" in text and process.wait(300) != 0:
         sys.exit((LOGS / f"portal-{name}.log").read_text()[-3000:])
 
