@@ -69,7 +69,8 @@ def hero_of(
     failed, bare = counts.get(Protection.FAILED, 0), counts.get(Protection.UNPROTECTED, 0)
     if not has_success and bare == there:
         return Hero("unprotected", "shield-slash", _("No machine is backed up yet"), _("They need a plan."))
-    if not has_success and not failed:
+    # A machine is known to be protected before its history is read.
+    if not (has_success or failed or safe):
         return Hero("queued", "hourglass-split", _("Waiting for the first backup"), _rest(safe, there))
     sentence = ngettext("%(count)d machine needs attention", "%(count)d machines need attention", there - safe)
     is_bad = bool(failed or bare or is_alarming)

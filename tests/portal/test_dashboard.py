@@ -106,6 +106,7 @@ PROTECTED, FAILED, OVERDUE = Protection.PROTECTED, Protection.FAILED, Protection
         ({PROTECTED: 1, Protection.PAUSED: 1}, True, "1 machine needs attention", "1 of 2 are protected."),
         ({Protection.UNKNOWN: 3}, False, "Waiting for the first backup", "0 of 3 are protected."),
         ({OVERDUE: 1}, False, "Waiting for the first backup", "0 of 1 is protected."),
+        ({PROTECTED: 2, OVERDUE: 1}, False, "1 machine needs attention", "2 of 3 are protected."),
         ({OVERDUE: 1, FAILED: 1}, False, "2 machines need attention", "0 of 2 are protected."),
         ({Protection.UNPROTECTED: 3}, False, "No machine is backed up yet", "They need a plan."),
         ({Protection.DELETED: 2}, True, "No machines, but 2 deleted ones can be restored", ""),
