@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from portal import access, words
 from tenants.models import Membership, Role
+from vprotect_bridge.limits import QUOTA_USED_UP
 from vprotect_bridge.models import Backup, Machine, Mount, Operation
 
 Kind = Operation.Kind
@@ -41,10 +42,12 @@ STEPS_DONE = {
 def operation_context(operation: Operation, membership: Membership) -> dict[str, Any]:
     """What the live part shows, wherever it is."""
     asked_type = operation.request.get("backup_type", "")
+    reason = reasons([operation]).get(operation.pk, "")
     return {
         "operation": operation,
         "steps": steps_of(operation),
-        "reason": reasons([operation]).get(operation.pk, ""),
+        "reason": reason,
+        "is_quota": str(reason) == _(QUOTA_USED_UP),
         "made": _made(operation),
         "may_restore": membership.may(Role.RESTORER),
         "made_instead": "" not in {asked_type, operation.made_type} and asked_type != operation.made_type,

@@ -31,6 +31,7 @@ SECTIONS: tuple[tuple[Any, dict[str, Any]], ...] = (
         {
             "vprotect_bridge.machine": _("Machines"),
             "vprotect_bridge.operation": _("Operations"),
+            "vprotect_bridge.alert": _("Alerts"),
             "vprotect_bridge.backup": _("Restore points"),
             "vprotect_bridge.plan": _("Plans"),
             "vprotect_bridge.planchange": _("Changes of plans"),

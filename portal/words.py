@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from portal import dates
+from vprotect_bridge.limits import QUOTA_USED_UP
 from vprotect_bridge.models import Download, Machine, Operation, Protection
 from vprotect_bridge.places import EXACT_UP_TO
 from vprotect_bridge.targets import State
@@ -210,7 +211,7 @@ AUDIT_ACTION = {
 
 # vProtect's own texts name hosts and paths (docs/vprotect-api.md, 20, trap 36): only these sentences are shown.
 _REASONS: tuple[tuple[str, Text], ...] = (
-    (r"quota", _("A quota that your provider set in the backup system is used up.")),
+    (r"quota", _(QUOTA_USED_UP)),
     (r"not enough space|no space|disk full", _("There was not enough free space to prepare the backup.")),
     (r"destination is not assigned", _("The destination cannot be reached from where this machine runs.")),
     (r"window passed|not started", _("It could not start inside its window.")),

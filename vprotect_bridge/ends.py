@@ -19,6 +19,7 @@ from vprotect_bridge.client.errors import NotFound
 from vprotect_bridge.client.types import Backup as UpstreamBackup
 from vprotect_bridge.client.types import RestoreJob, Task
 from vprotect_bridge.elsewhere import OUTCOME_OF_STATUS
+from vprotect_bridge.limits import QUOTA_USED_UP
 from vprotect_bridge.models import Operation
 from vprotect_bridge.stories import STEPS, belongs
 from vprotect_bridge.submit import new_backups
@@ -45,14 +46,18 @@ def end_of(api: VProtect, operation: Operation, task: Task | None) -> End:
 
     Raises `UpstreamError`.
     """
-    return _ENDS[Kind(operation.kind)](api, operation, task)
+    outcome, changes = _ENDS[Kind(operation.kind)](api, operation, task)
+    if outcome == Outcome.FAILED:
+        return outcome, changes
+    # What failed may be repeated, and a repetition succeed.
+    return outcome, {name: value for name, value in changes.items() if name != "user_message"}
 
 
 def _end_of_backup(api: VProtect, operation: Operation, task: Task | None) -> End:
     """By the backup's own entry."""
     backup = _backup(api, operation, task)
     outcome = OUTCOME_OF_STATUS.get(backup.status) if backup else _outcome_without_trace(operation, task)
-    changes: dict[str, Any] = {"backup_guid": backup.guid if backup else operation.backup_guid}
+    changes: dict[str, Any] = {"backup_guid": backup.guid if backup else operation.backup_guid, **_quota(backup, task)}
     if outcome is None:
         is_before_store = operation.phase in {Phase.QUEUED, Phase.EXPORTING, Phase.BETWEEN} and backup is not None
         return None, {**changes, "phase": Phase.BETWEEN if is_before_store else Phase.CHECKING}
@@ -73,6 +78,7 @@ def _end_of_restore(api: VProtect, operation: Operation, task: Task | None) -> E
     changes: dict[str, Any] = {
         "restore_job_guid": job.guid if job else operation.restore_job_guid,
         "restored_guid": restored.guid if restored else operation.restored_guid,
+        **_quota(job, imported, task),
     }
     if outcome is None:
         is_before_import = operation.phase in {Phase.QUEUED, Phase.RESTORING} and (job or task) is not None
@@ -91,6 +97,7 @@ def _end_of_mount(api: VProtect, operation: Operation, task: Task | None) -> End
     else:
         outcome = OUTCOME_OF_TASK.get(mounted.state) if mounted else _outcome_without_trace(operation, task)
     changes: dict[str, Any] = {"restore_job_guid": job.guid if job else operation.restore_job_guid}
+    changes |= _quota(job, mounted, task)
     is_good = outcome in {Outcome.SUCCEEDED, Outcome.PARTIAL}
     if is_good and mounting.lay_open(api, operation) is None:
         outcome = _outcome_without_trace(operation, None)
@@ -103,7 +110,17 @@ def _end_of_mount(api: VProtect, operation: Operation, task: Task | None) -> End
 def _end_of_task(api: VProtect, operation: Operation, task: Task | None) -> End:
     """By the task alone: no other thing tells how it ended."""
     outcome = OUTCOME_OF_TASK.get(task.state) if task else Outcome.UNKNOWN
-    return outcome, {"phase": operation.phase}
+    return outcome, {"phase": operation.phase, **_quota(task)}
+
+
+def _quota(*found: UpstreamBackup | RestoreJob | Task | None) -> dict[str, str]:
+    """A HARD quota fails the task, and says so in its text alone (API reference, 6.3)."""
+    failed = [row.status_info for row in found if row is not None and _has_failed(row)]
+    return {"user_message": QUOTA_USED_UP} if any("quota" in text.lower() for text in failed) else {}
+
+
+def _has_failed(row: UpstreamBackup | RestoreJob | Task) -> bool:
+    return (row.state if isinstance(row, Task) else row.status) == "FAILED"
 
 
 _ENDS = {

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Aggregate, Count, DateTimeField, F, Func, Q, QuerySet, Sum, Value
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from tenants.models import Tenant
 from tenants.people import lock
@@ -23,16 +25,25 @@ from vprotect_bridge.models import BackupDay, Machine, Operation, Plan, PlanChan
 from vprotect_bridge.refusal import WishRefused
 
 GIB = 1024**3
+NEAR = 0.1
+# What vProtect's own words about a quota become (API reference, 6.3): it fails the task, and no limit here.
+QUOTA_USED_UP = gettext_noop("A quota that your provider set in the backup system is used up.")
 Outcome = Operation.Outcome
+
+
+# Rows of a model: one tenant's, or everybody's for operators.
+Rows = Callable[[Any], QuerySet[Any]]
 
 
 @dataclass(frozen=True)
 class Limit:
-    """`field` is how its two numbers begin on `Tenant`; `counted` says how much of it is used."""
+    """`field` is how its two numbers begin on `Tenant`; `counted` says how much of it is used, by the tenant's id, in
+    one statement. A tenant that uses nothing is not in it.
+    """
 
     field: str
     title: str | Promise
-    counted: Callable[[Tenant], int]
+    counted: Callable[[Rows], dict[int, int]]
     refusal: str | Promise
 
 
@@ -57,6 +68,11 @@ class Usage:
     def is_warned(self) -> bool:
         return self.warning is not None and self.used >= self.warning
 
+    @property
+    def is_near(self) -> bool:
+        """A tenth of what is allowed is left, or less."""
+        return self.cap is not None and self.used >= self.cap * (1 - NEAR)
+
 
 # ── Counting ─────────────────────────────────────────────────────────────────
 
@@ -67,24 +83,45 @@ def midnight_of(tenant: Tenant) -> datetime:
     return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _asked_today(kind: str) -> Callable[[Tenant], int]:
+def of_tenant(tenant: Tenant) -> Rows:
+    return lambda model: model.objects.filter(tenant=tenant)
+
+
+def _of_everybody(model: Any) -> QuerySet[Any]:
+    rows: QuerySet[Any] = model.across_tenants.filter(tenant__isnull=False)
+    return rows
+
+
+def _last_midnight() -> Func:
+    """`midnight_of` the tenant of each row."""
+    zone = F("tenant__time_zone")
+    day = Func(Value("day"), Func(zone, Value(timezone.now()), function="timezone"), function="date_trunc")
+    return Func(zone, day, function="timezone", output_field=DateTimeField())
+
+
+def _asked_today(kind: str) -> Callable[[Rows], dict[int, int]]:
     """What vProtect refused, what ran out of time and what was taken back before it was sent does not count."""
     in_vain = Q(outcome__in=[Outcome.REFUSED, Outcome.MISSED]) | Q(outcome=Outcome.CANCELLED, sent_at=None)
 
-    def counted(tenant: Tenant) -> int:
-        today = Operation.objects.filter(tenant=tenant, kind=kind, created_at__gte=midnight_of(tenant))
-        return today.filter(origin=Operation.Origin.PORTAL).exclude(in_vain).count()
+    def counted(rows: Rows) -> dict[int, int]:
+        lately = timezone.now() - timedelta(days=2)
+        asked = rows(Operation).filter(kind=kind, origin=Operation.Origin.PORTAL, created_at__gte=lately)
+        return _by_tenant(asked.filter(created_at__gte=_last_midnight()).exclude(in_vain), Count("pk"))
 
     return counted
 
 
-def _planned_machines(tenant: Tenant) -> QuerySet[Machine]:
-    return Machine.objects.filter(tenant=tenant, vanished_at=None).exclude(policy_guid="")
+def _by_tenant(rows: QuerySet[Any], figure: Aggregate) -> dict[int, int]:
+    return dict(rows.order_by().values_list("tenant").annotate(figure=figure))
 
 
-def _stored_gib(tenant: Tenant) -> int:
-    stored = BackupDay.objects.filter(tenant=tenant).aggregate(size=Sum("restorable_size"))["size"]
-    return (stored or 0) // GIB
+def _planned_machines(rows: Rows) -> QuerySet[Machine]:
+    return rows(Machine).filter(vanished_at=None).exclude(policy_guid="")
+
+
+def _stored_gib(rows: Rows) -> dict[int, int]:
+    sizes = _by_tenant(rows(BackupDay), Sum("restorable_size"))
+    return {tenant: size // GIB for tenant, size in sizes.items()}
 
 
 BACKUPS = Limit(
@@ -108,7 +145,7 @@ RESTORES = Limit(
 MACHINES = Limit(
     "planned_machine",
     _("Machines in plans"),
-    lambda tenant: _planned_machines(tenant).count(),
+    lambda rows: _by_tenant(_planned_machines(rows), Count("pk")),
     _("Your organisation may have %(cap)d machines in plans. Room for: %(left)d more, needed: %(more)d."),
 )
 STORED = Limit(
@@ -116,8 +153,8 @@ STORED = Limit(
     _("GiB of backups kept"),
     _stored_gib,
     _(
-        "Your organisation may keep %(cap)d GiB of backups, and keeps %(used)d GiB. Until some have aged out, "
-        "no backup is asked for and no machine is added to a plan."
+        "Your organisation may keep %(cap)d GiB of backups, and keeps %(used)d GiB: %(left)d GiB are left. "
+        "Until some have aged out, no backup is asked for and no machine is added to a plan."
     ),
 )
 ALL = (BACKUPS, RESTORES, MACHINES, STORED)
@@ -129,13 +166,32 @@ OF_PLANS = (MACHINES, STORED)
 
 
 def usage(tenant: Tenant, limit: Limit) -> Usage:
+    return _usage(tenant, limit, limit.counted(of_tenant(tenant)))
+
+
+def _usage(tenant: Tenant, limit: Limit, counted: dict[int, int]) -> Usage:
     warning, cap = getattr(tenant, f"{limit.field}_warning"), getattr(tenant, f"{limit.field}_cap")
-    return Usage(limit, limit.counted(tenant), warning, cap)
+    return Usage(limit, counted.get(tenant.pk, 0), warning, cap)
 
 
 def usages(tenant: Tenant, limits: Iterable[Limit] = ALL) -> list[Usage]:
     """Of the limits that are set; one statement each, none where none is."""
     return [usage(tenant, limit) for limit in limits if _is_set(tenant, limit)]
+
+
+def usages_of_all() -> list[tuple[Tenant, Usage]]:
+    """Of every limit that is set for anybody, for operators: most urgent first. A statement for each kind of limit."""
+    tenants = list(Tenant.objects.filter(removed_at=None).order_by("name"))
+    found = []
+    for limit in ALL:
+        limited = [tenant for tenant in tenants if _is_set(tenant, limit)]
+        counted = limit.counted(_of_everybody) if limited else {}
+        found += [(tenant, _usage(tenant, limit, counted)) for tenant in limited]
+    return sorted(found, key=lambda row: (-_urgency(row[1]), row[0].name))
+
+
+def _urgency(usage: Usage) -> int:
+    return 3 if usage.is_used_up else 2 if usage.is_near else 1 if usage.is_warned else 0
 
 
 def _is_set(tenant: Tenant, limit: Limit) -> bool:
@@ -179,7 +235,8 @@ def check_plan(tenant: Tenant, wanted: Collection[str], plan: Plan | None) -> No
     """
     if all(_cap(tenant, limit) is None for limit in OF_PLANS):
         return
-    policies = dict(_planned_machines(tenant).values_list("guid", "policy_guid"))
+    own = of_tenant(tenant)
+    policies = dict(_planned_machines(own).values_list("guid", "policy_guid"))
     coming = {guid for change in _open_changes(tenant, plan) for guid in change["machine_guids"]}
     before = policies.keys() | coming
     added = len(set(wanted) - before)
@@ -187,7 +244,7 @@ def check_plan(tenant: Tenant, wanted: Collection[str], plan: Plan | None) -> No
         return
     leaving = {guid for guid, policy in policies.items() if plan and plan.policy_guid == policy} - set(wanted)
     _check(Usage(MACHINES, len(before - (leaving - coming)), None, tenant.planned_machine_cap), added, "machines")
-    _check(Usage(STORED, _stored_gib(tenant), None, tenant.stored_gib_cap), 1, "machines")
+    _check(usage(tenant, STORED), 1, "machines")
 
 
 def _open_changes(tenant: Tenant, plan: Plan | None) -> list[dict[str, list[str]]]:

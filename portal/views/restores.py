@@ -34,6 +34,8 @@ from vprotect_bridge.services import WishRefused, ask, open_operation
 PATIENCE = timedelta(seconds=10)
 MOST_POINTS = 400
 
+LIMITS = limits.OF_OPERATIONS[Operation.Kind.RESTORE]
+
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
@@ -53,7 +55,8 @@ def restore_create(request: TenantRequest, tenant: str, guid: str) -> HttpRespon
         and (response := _answer(request, machine, form))
     ):
         return response
-    context = {"machine": machine, "form": form, "points": points, **_months(request, points)}
+    usages = limits.usages(request.tenant, LIMITS)
+    context = {"machine": machine, "form": form, "points": points, "usages": usages, **_months(request, points)}
     return render(request, "portal/restore.html", context, status=422 if form.errors else 200)
 
 
@@ -87,13 +90,14 @@ def _answer(request: TenantRequest, machine: Machine, form: RestoreForm) -> Http
 
 
 def _review(request: TenantRequest, machine: Machine, form: RestoreForm) -> HttpResponse:
+    limits.check(request.tenant, LIMITS)
     place = check_restore(request.membership, machine, form.wish)
     question = ask(request.membership, machine, Question.Kind.RESTORE_TARGETS, place.backup.guid)
     context = {
         "machine": machine,
         "form": form,
         "place": place,
-        "usages": limits.usages(request.tenant, limits.OF_OPERATIONS[Operation.Kind.RESTORE]),
+        "usages": limits.usages(request.tenant, LIMITS),
         "new_name": place.name or machine.name,
         "project": machine.project_name if PLATFORMS[machine.platform].needs_project else "",
         **target_context(question, place.hypervisor.guid),

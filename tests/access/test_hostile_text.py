@@ -126,7 +126,7 @@ def test_the_operator_site_shows_it_as_text(hostile: str, cast: Cast, settings: 
     browser.role = "portal_operator"
     browser.force_login(cast["staff"])  # type: ignore[arg-type]
     lists = [route for route, name in routes(get_resolver().url_patterns) if (name or "").endswith("_changelist")]
-    extra = ["vprotect_bridge/machine/drift/", "tenants/claim/paste/", ""]
+    extra = ["vprotect_bridge/machine/drift/", "tenants/claim/paste/", "tenants/tenant/limits/", ""]
     machine, tenant = Machine.across_tenants.get(guid="vm-1"), Tenant.objects.get(slug="sunflower")
     extra += [f"vprotect_bridge/machine/{machine.pk}/{page}/" for page in ("change", "hand-over", "history")]
     extra += [f"tenants/tenant/{tenant.pk}/{page}/" for page in ("change", "leave")]

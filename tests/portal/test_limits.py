@@ -17,11 +17,16 @@ from portal.words import failure_reason
 from tenants.models import Role, Tenant, User
 from tests.conftest import is_under_the_policy, machine_of, operation_on, person
 from tests.portal.conftest import STORE
-from vprotect_bridge.models import Machine, Operation
+from tests.portal.test_restores import point, restorer
+from tests.portal.test_restores import wish as restore_wish
+from vprotect_bridge.limits import QUOTA_USED_UP
+from vprotect_bridge.models import Backup, BackupDay, Machine, Operation
 
+__all__ = ["point", "restorer"]
 pytestmark = pytest.mark.django_db
 
 FORM = "/t/sunflower/machines/vm-1/backup/"
+RESTORE = "/t/sunflower/machines/vm-1/restore/"
 
 
 def words(answer: Any) -> str:
@@ -73,6 +78,36 @@ def test_settings_list_every_limit(tenant: Tenant, as_web: Callable[[User], Clie
     for told in ("Restores today 0 of 0 used up", "Machines in plans 0 of 7", "4; the others wait in line"):
         assert told in page
     assert "GiB of backups kept 0 a warning from 0 on" in page and "Backups on demand today" not in page
+
+
+def test_restores_of_a_day_are_refused_by_the_form_as_it_was_typed(browser: Client, point: Backup, tenant: Tenant):
+    Tenant.objects.update(daily_restore_cap=1)
+    assert "Restores today: 0 of 1, 1 left." in words(browser.get(RESTORE))
+    operation_on(machine_of(tenant, "vm-2"), kind="restore", outcome="succeeded")
+    for step in ({}, {"confirmed": "yes"}):
+        answer = browser.post(RESTORE, restore_wish(name="web-other", **step))
+        assert answer.status_code == 422 and "Left today: 0, needed: 1." in words(answer)
+        page = BeautifulSoup(answer.content, "html.parser")
+        assert page.select_one("#id_name")["value"] == "web-other"  # type: ignore[index]
+    assert Operation.across_tenants.count() == 1
+
+
+def test_what_is_left_of_the_gib_is_told_before_and_at_the_refusal(browser: Client, machine: Machine, tenant: Tenant):
+    Tenant.objects.update(stored_gib_cap=10)
+    day = BackupDay.across_tenants.create(tenant=tenant, day=timezone.now().date(), restorable_size=7 * 1024**3)
+    assert "GiB of backups kept: 7 of 10, 3 left." in words(browser.get(FORM))
+    BackupDay.across_tenants.filter(pk=day.pk).update(restorable_size=10 * 1024**3)
+    assert "keeps 10 GiB: 0 GiB are left" in words(browser.post(FORM, typed()))
+
+
+@pytest.mark.parametrize("kind", ["backup", "restore", "mount"])
+def test_the_page_of_what_a_quota_failed_says_so_and_offers_no_second_try(
+    kind: str, browser: Client, machine: Machine, tenant: Tenant
+):
+    operation = operation_on(machine, kind=kind, outcome="failed", user_message=QUOTA_USED_UP)
+    page = words(browser.get(f"/t/sunflower/operations/{operation.pk}/"))
+    assert "A quota that your provider set in the backup system is used up." in page
+    assert "ask them" in page and "Try again" not in page
 
 
 def test_a_quota_of_vprotect_is_told_as_such():

@@ -18,12 +18,15 @@ from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DatabaseError, connection
 from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from PIL import Image
 
 from tenants.models import AuditEntry, Brand, Claim, Grant, Invitation, Membership, Tenant, User
 from tests.conftest import AsRole, OperatorClient, WebClient, is_under_the_policy, machine_of, operation_on, person
+from vprotect_bridge import limits
 from vprotect_bridge.models import (
+    Alert,
     Backup,
     Cluster,
     Destination,
@@ -580,7 +583,7 @@ def test_a_password_is_not_audited(owner: User, operator: Client):
         *("/vprotect_bridge/machine/drift/", "/tenants/claim/paste/", "/vprotect_bridge/upstreamstatus/"),
         *("/vprotect_bridge/machine/{machine}/hand-over/", "/tenants/tenant/{tenant}/leave/"),
         *("/tenants/tenant/{tenant}/export/", "/tenants/tenant/{tenant}/invite/"),
-        "/tenants/auditentry/file.csv",
+        *("/tenants/auditentry/file.csv", "/tenants/tenant/limits/"),
     ],
 )
 def test_only_operators_with_the_right_come_here(address: str, owner: User, sunflower: Tenant):
@@ -595,10 +598,67 @@ def test_only_operators_with_the_right_come_here(address: str, owner: User, sunf
             assert answer.status_code in statuses | ({405} if "export" in address else set()), (address, user)
 
 
-@pytest.mark.parametrize("address", ["/vprotect_bridge/machine/drift/", "/tenants/claim/paste/", "/"])
+@pytest.mark.parametrize(
+    "address", ["/vprotect_bridge/machine/drift/", "/tenants/claim/paste/", "/tenants/tenant/limits/", "/"]
+)
 def test_its_pages_are_under_the_policy(address: str, operator: Client, sunflower: Tenant):
     machine_of(None)
     assert is_under_the_policy(operator.get(address).content.decode())
+
+
+# ── Limits ───────────────────────────────────────────────────────────────────
+
+
+def test_who_is_near_a_limit_is_listed_first(operator: Client, sunflower: Tenant, pine: Tenant):
+    machines = [machine_of(pine, f"vm-{number}") for number in range(9)]
+    for machine in machines:
+        operation_on(machine, outcome="succeeded")
+    operation_on(machine_of(sunflower, "vm-s"), outcome="succeeded")
+    Tenant.objects.filter(pk=pine.pk).update(daily_backup_cap=10, daily_restore_cap=0, stored_gib_warning=0)
+    Tenant.objects.filter(pk=sunflower.pk).update(daily_backup_cap=10)
+    rows = BeautifulSoup(operator.get("/tenants/tenant/limits/").content, "html.parser").select(".page tbody tr")
+    assert [[cell.get_text() for cell in row.select("td")] for row in rows] == [
+        ["Pine", "Restores today", "0 of 0", "0", "–", "used up"],
+        ["Pine", "Backups on demand today", "9 of 10", "1", "–", "near"],
+        ["Pine", "GiB of backups kept", "0", "–", "0", "warned"],
+        ["Sunflower", "Backups on demand today", "1 of 10", "9", "–", "room"],
+    ]
+
+
+def test_limits_of_many_tenants_cost_no_more_than_of_one(operator: Client, sunflower: Tenant):
+    costs = []
+    for count in (1, 20):
+        for number in range(count):
+            Tenant.objects.create(name="x", slug=f"x-{count}-{number}", daily_backup_cap=1, planned_machine_cap=1)
+        operator.get("/tenants/tenant/limits/")
+        with CaptureQueriesContext(connection) as queries:
+            operator.get("/tenants/tenant/limits/")
+        costs.append(len(queries))
+    assert costs[0] == costs[1]
+
+
+def test_a_day_ends_at_each_tenants_own_midnight(operator: Client, sunflower: Tenant, pine: Tenant):
+    """Of two at the same moment, one is of today where it is early and the other of yesterday where it is late."""
+    Tenant.objects.filter(pk=sunflower.pk).update(time_zone="Etc/GMT+12", daily_backup_cap=5)
+    Tenant.objects.filter(pk=pine.pk).update(time_zone="Etc/GMT-14", daily_backup_cap=5)
+    now = timezone.now()
+    for tenant in (sunflower, pine):
+        tenant.refresh_from_db()
+        machine = machine_of(tenant, f"vm-{tenant.slug}")
+        for minutes in (-1, 1):
+            at = min(limits.midnight_of(tenant) + timedelta(minutes=minutes), now)
+            operation_on(machine, created_at=at, outcome="succeeded")
+    page = said(operator.get("/tenants/tenant/limits/"))
+    assert page.count("1 of 5") == 2
+
+
+def test_alerts_of_all_are_listed_with_whose_turn_it_is(operator: Client, sunflower: Tenant):
+    machine = machine_of(sunflower)
+    Alert.across_tenants.create(
+        tenant=sunflower, machine=machine, kind="late", turn="provider", began_at=timezone.now()
+    )
+    page = said(operator.get("/vprotect_bridge/alert/?turn__exact=provider"))
+    assert "machine vm-1" in page and "the newest good backup is too old" in page and "the provider" in page
 
 
 # ── Brand ────────────────────────────────────────────────────────────────────

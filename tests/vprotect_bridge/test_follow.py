@@ -15,6 +15,7 @@ from tests.conftest import both_dialects, operation_on, person
 from vprotect_bridge import submit as protocol
 from vprotect_bridge.client.api import VProtect
 from vprotect_bridge.follow import Console, follow, look_at_console
+from vprotect_bridge.limits import QUOTA_USED_UP
 from vprotect_bridge.models import Backup, Machine, Operation, OperationEvent
 from vprotect_bridge.places import told
 from vprotect_bridge.plan_sync import sync_plans
@@ -154,6 +155,20 @@ def test_a_failure_ends_it(kind: str, api: VProtect, simulator: SimulatorServer,
     assert (operation.outcome, operation.phase) == ("failed", "")
     assert operation.progress < 100
     assert Backup.across_tenants.get(guid=operation.backup_guid).status_info
+
+
+@both_dialects
+@pytest.mark.parametrize("kind", ["EXPORT", "STORE"])
+def test_a_quota_that_fails_a_task_is_told_as_such(
+    kind: str, api: VProtect, simulator: SimulatorServer, tenant: Tenant
+):
+    """API reference, 6.3: only the text tells it from other failures, and that is not for a page."""
+    said = "Quota NUMBER_OF_BACKUPS (HARD) of project x exceeded on node1.internal"
+    simulator.control.change_machine(WEB, {"_behaviour": {kind: "fail", "reason": said}})
+    operation = sent_backup(api, tenant)
+    for _ in range(3):
+        operation = look(api, simulator, operation, 400)
+    assert (operation.outcome, operation.user_message) == ("failed", QUOTA_USED_UP)
 
 
 @pytest.mark.parametrize("kind", ["EXPORT", "STORE"])

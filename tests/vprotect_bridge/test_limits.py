@@ -20,8 +20,19 @@ from tests.conftest import machine_of, operation_on, person
 from tests.vprotect_bridge.opened import clicked
 from vprotect_bridge import limits
 from vprotect_bridge.bulk import request_bulk_backup
-from vprotect_bridge.models import BackupDay, Machine, Operation, Plan, PlanChange
+from vprotect_bridge.models import (
+    Backup,
+    BackupDay,
+    Cluster,
+    Hypervisor,
+    Machine,
+    Operation,
+    Plan,
+    PlanChange,
+    Storage,
+)
 from vprotect_bridge.plan_wishes import PlanWish, WantedSchedule, request_new_plan
+from vprotect_bridge.restore_wishes import RestoreWish, request_restore
 from vprotect_bridge.services import BackupWish, WishRefused, keep_once, request_backup
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -146,7 +157,7 @@ def test_a_second_click_on_the_last_one_is_the_same_wish(admin: Membership, mach
 def test_what_counts(fields: dict[str, Any], counts: int, sunflower: Tenant, machines: list[Machine]):
     operation_on(machines[0], **fields)
     with scope(tenant=sunflower):
-        assert limits.BACKUPS.counted(sunflower) == counts
+        assert limits.usage(sunflower, limits.BACKUPS).used == counts
 
 
 def test_a_day_is_the_tenants_own(sunflower: Tenant):
@@ -164,6 +175,37 @@ def test_restores_of_a_day_are_counted_for_themselves(admin: Membership, machine
 
     with pytest.raises(WishRefused, match="0 restores a day"):
         clicked(admin, restore)
+
+
+def test_two_restores_of_the_same_moment_fit_into_the_day_together(
+    admin: Membership, machines: list[Machine], at_once: AtOnce
+):
+    allow(admin, daily_restore_cap=1)
+    points = [restorable(machine) for machine in machines[:2]]
+    results = at_once(*(lambda point=point: restore_from(admin, point) for point in points))
+    assert names(results) == ["Operation", "WishRefused"]
+    (refused,) = [result for result in results if isinstance(result, WishRefused)]
+    assert "1 restores a day. Left today: 0, needed: 1." in str(refused)
+    assert Operation.across_tenants.get().kind == Operation.Kind.RESTORE
+
+
+def restorable(machine: Machine) -> Backup:
+    """On a manager where the tenant may make it again."""
+    Machine.across_tenants.filter(pk=machine.pk).update(platform="RHV")
+    manager, made = Hypervisor.objects.get_or_create(guid="h", name="h", platform="RHV", is_manager=True)
+    if made:
+        Cluster.objects.create(guid="c", uuid="c", name="East", hypervisor=manager)
+        Storage.objects.create(guid="s", uuid="s", name="Fast", hypervisor=manager, cluster_guids=["c"])
+        for kind, guid in (("hypervisor", "h"), ("cluster", "c"), ("storage", "s")):
+            Grant.across_tenants.create(tenant=machine.tenant, kind=kind, guid=guid)
+    facts = {"tenant": machine.tenant, "status": "SUCCESS", "type": "FULL", "sort_at": timezone.now()}
+    return Backup.across_tenants.create(guid=f"b-{machine.guid}", machine=machine, **facts)
+
+
+def restore_from(admin: Membership, point: Backup) -> Operation:
+    machine = Machine.across_tenants.get(pk=point.machine_id)
+    place = RestoreWish(point.guid, "h", "c", "s", name=f"again-{machine.guid}")
+    return clicked(admin, lambda: request_restore(admin, machine, place, client_key=uuid4(), address=None)[0])
 
 
 # ── Of what is protected ─────────────────────────────────────────────────────
@@ -202,7 +244,7 @@ def test_where_too_much_is_kept_nothing_is_added(admin: Membership, machines: li
     back_up(admin, machines[0])
     allow(admin, stored_gib_cap=5)
     for ask in (lambda: back_up(admin, machines[1]), lambda: plan_for(admin, machines[1])):
-        with pytest.raises(WishRefused, match="may keep 5 GiB of backups, and keeps 5 GiB"):
+        with pytest.raises(WishRefused, match="may keep 5 GiB of backups, and keeps 5 GiB: 0 GiB are left"):
             ask()
 
 

@@ -23,7 +23,7 @@ from tenants.admin.invitations import InvitingAdmin
 from tenants.admin.people import MembershipInline
 from tenants.audit import address_of
 from tenants.models import Role, Tenant
-from vprotect_bridge import leaving
+from vprotect_bridge import leaving, limits
 from vprotect_bridge.admin.decisions import audit
 from vprotect_bridge.admin.grants import GrantInline
 
@@ -44,7 +44,7 @@ class TenantAdmin(InvitingAdmin, AuditedAdmin):
     search_fields = ["name", "slug", "claims__value", "memberships__user__email"]
     prepopulated_fields: ClassVar = {"slug": ["name"]}
     fieldsets = (
-        (None, {"fields": ["name", "slug", "is_active", "time_zone", "second_factor_required"]}),
+        (None, {"fields": ["name", "slug", "is_active", "time_zone", "second_factor_required", "target_hours"]}),
         (
             _("Limits"),
             {
@@ -74,6 +74,7 @@ class TenantAdmin(InvitingAdmin, AuditedAdmin):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
         return [
+            path("limits/", view(self.limits), name="tenant-limits"),
             path("<path:pk>/leave/", view(self.leave), name="tenant-leave"),
             path("<path:pk>/export/", view(require_POST(self.export)), name="tenant-export"),
             *super().get_urls(),
@@ -95,6 +96,17 @@ class TenantAdmin(InvitingAdmin, AuditedAdmin):
         tenant = Tenant.objects.filter(pk=object_id if object_id.isdecimal() else 0)
         kwargs["extra_context"] = {"has": tenant.values().annotate(**_figures()).first()}
         return super().change_view(request, object_id, *args, **kwargs)
+
+    def limits(self, request: HttpRequest) -> HttpResponse:
+        """Who is near a limit or above it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Limits"),
+            "usages": limits.usages_of_all(),
+        }
+        return TemplateResponse(request, "operator/limits.html", context)
 
     def leave(self, request: HttpRequest, pk: str) -> HttpResponse:
         """Suspended, exported, removed: each step says what it does, and only the last cannot be taken back."""
