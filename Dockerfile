@@ -16,6 +16,7 @@ COPY reports/ reports/
 COPY vprotect_bridge/ vprotect_bridge/
 COPY tenants/ tenants/
 COPY tokens/ tokens/
+COPY api/ api/
 COPY templates/ templates/
 COPY static/ static/
 COPY locale/ locale/

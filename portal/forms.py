@@ -206,7 +206,7 @@ class RestoreForm(forms.Form):
         self.needs_storage = platform is not None and platform.needs_storage
         self.has_targets = bool(targets)
         self._choices("backup", [(p.guid, f"{full_minute(p.sort_at)} · {words.backup_type(p.type)}") for p in points])
-        self._choices("place", [place for target in targets for place in _places(target)])
+        self._choices("place", [place for target in targets for place in places_of(target)])
         storages = [(row.guid, row.name) for target in targets for row in storages_of(target)]
         self._choices("storage", storages if self.needs_storage else [("", _("the platform chooses")), *storages])
         if platform is not None and platform.needs_data_center:
@@ -235,7 +235,7 @@ class RestoreForm(forms.Form):
         self.add_error(self.FIELD_OF.get(refused.field, refused.field) or None, str(refused.user_message))
 
 
-def _places(target: Hypervisor) -> list[tuple[str, str]]:
+def places_of(target: Hypervisor) -> list[tuple[str, str]]:
     """A manager is chosen by its clusters: its own name is an address, which says nothing to a customer."""
     clusters = [(f"{target.guid}/{cluster.guid}", cluster.name) for cluster in clusters_of(target)]
     return clusters or [(target.guid, words.platform(target.platform) if target.is_manager else target.name)]

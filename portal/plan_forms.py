@@ -327,6 +327,12 @@ def wish_shown(plan: Plan) -> PlanWish:
     )
 
 
+def shown_schedules(plan: Plan) -> tuple[Any, ...]:
+    """What was meant while vProtect holds it, else what it holds."""
+    held = Held.from_json(plan.held)
+    return wish_shown(plan).schedules if plan.schedules or held.policy else ()
+
+
 def initial_of(wish: PlanWish) -> dict[str, Any]:
     return {
         "name": wish.name,

@@ -45,6 +45,7 @@ WSGI_APPLICATION = "portal.wsgi.application"
 INSTALLED_APPS = [
     "portal",
     "notifications",
+    "api",
     "tokens",
     "reports",
     "vprotect_bridge",

@@ -99,7 +99,9 @@ urlpatterns = [
     path("accounts/sso/<slug:slug>/connect/", single_sign_on.connect, name="single-sign-on-connect"),
     path("accounts/sso/<slug:slug>/callback/", single_sign_on.callback, name="single-sign-on-callback"),
     path("", include("reports.urls")),
+    path("api/", include("api.urls")),
     path("t/<slug:tenant>/", include(tenant_urlpatterns)),
 ]
 
-handler500 = "portal.views.errors.server_error"
+handler400 = "api.errors.bad_request"
+handler500 = "api.errors.server_error"

@@ -381,10 +381,13 @@ def task_title(task_type: str) -> Text:
 
 
 def asked_by(operation: Operation) -> Text:
-    """Who wanted it: a person, a schedule or the provider."""
+    """Who wanted it: a person, a program with a token, a schedule or the provider."""
     if operation.origin != Operation.Origin.PORTAL:
         return Operation.Origin(operation.origin).label
-    return str(operation.created_by or "–")
+    if not operation.token_name:
+        return str(operation.created_by or "–")
+    token = _now("the token %(name)s") % {"name": operation.token_name}
+    return f"{operation.created_by} · {token}" if operation.created_by else token
 
 
 def failure_reason(status_info: str) -> Text:

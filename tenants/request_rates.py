@@ -40,6 +40,20 @@ class Allowance:
 OF_A_PERSON = Allowance(at_once=300, a_second=30)
 OF_A_TENANT = Allowance(at_once=1500, a_second=150)
 
+# Programs: apart from people, who have their pages still while a pipeline asks without end.
+OF_A_TOKEN = Allowance(at_once=60, a_second=5)
+OF_A_TENANTS_TOKENS = Allowance(at_once=300, a_second=30)
+# Of an address that comes without a good token.
+OF_A_STRANGER = Allowance(at_once=30, a_second=0.5)
+
 
 def is_too_fast(user_id: int, tenant_id: int) -> bool:
     return not OF_A_PERSON.take(user_id) or not OF_A_TENANT.take(tenant_id)
+
+
+def bears_too_fast(token_id: str, tenant_id: int) -> bool:
+    return not OF_A_TOKEN.take(token_id) or not OF_A_TENANTS_TOKENS.take(tenant_id)
+
+
+def tries_too_fast(address: str | None) -> bool:
+    return not OF_A_STRANGER.take(address)

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.test import Client, TransactionTestCase
 from django.utils import timezone
 
+from tenants import request_rates
 from tenants.models import Membership, Role, Tenant, User
 from tests.shapes import WatchedSimulator
 from vprotect_bridge.client.api import VProtect
@@ -53,6 +54,11 @@ def _tests_that_commit_remove_their_rows() -> None:
         UpstreamSession.objects.create(pk=1)
 
     TransactionTestCase._fixture_teardown = remove_rows  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def _nobody_tried_tokens_before() -> None:
+    request_rates.OF_A_STRANGER._left.clear()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ NO_PAGES = (
     "healthz",
     "readyz",
     "question",
+    "-openapi",
     "-poll",
     "-history",
     "-file",

@@ -36,6 +36,7 @@ RUN_BY = {
     r"git pull": "host",
     r"SIMULATOR_PASSWORD=secret .venv/bin/python -m vprotect_simulator": "tests/simulator/test_command.py",
     r"curl --cacert .demo/simulator/ca.pem|-d '\{": "tests/simulator/test_server.py",
+    r"curl --silent --fail-with-body \"\$PORTAL_URL|python3 examples/back_up_and_wait.py": "tests/api/test_example.py",
     r"cat secrets/secret_key|python3 -c \"import secrets|truncate --size 0": "tests/test_docs.py",
 }
 

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from tenants.audit import acting_token
 from tenants.correlation import correlation_id
 from tenants.models import Grant, Membership, Role
 from vprotect_bridge.models import Backup, Cluster, Hypervisor, Machine, Operation, Storage
@@ -205,7 +206,8 @@ def keep_of_backup(
         kind=kind,
         machine=machine,
         subject_guid=machine.guid,
-        created_by=membership.user,
+        created_by_id=membership.user_id,
+        token_name=acting_token.get().name,
         client_key=client_key,
         correlation_id=correlation_id.get(),
         request={"backup_guid": backup.guid, "backup_at": backup.sort_at.isoformat(), **request},

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from tenants.audit import record_of
+from tenants.audit import acting_token, record_of
 from tenants.correlation import correlation_id
 from tenants.models import Grant, Membership, Role
 from vprotect_bridge import limits
@@ -219,7 +219,8 @@ def new_operation(
         kind=Operation.Kind.BACKUP,
         machine=machine,
         subject_guid=machine.guid,
-        created_by=membership.user,
+        created_by_id=membership.user_id,
+        token_name=acting_token.get().name,
         client_key=client_key,
         correlation_id=correlation_id.get(),
         request={

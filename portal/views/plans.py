@@ -29,6 +29,7 @@ from portal.plan_forms import (
     initial_of,
     initial_plan,
     initial_retention,
+    shown_schedules,
     wish_shown,
 )
 from portal.plan_words import plan_name
@@ -140,12 +141,6 @@ def change_context(plan: Plan, request: TenantRequest) -> dict[str, Any]:
     change = open_change(plan)
     seen = f"{change.state}-{len(change.steps)}" if change else ""
     return {"change": change, "seen": seen, "may_decide": may_change_plans(request.membership)}
-
-
-def shown_schedules(plan: Plan) -> tuple[Any, ...]:
-    """What was meant while vProtect holds it, else what it holds."""
-    held = Held.from_json(plan.held)
-    return wish_shown(plan).schedules if plan.schedules or held.policy else ()
 
 
 def _want_fresh(plan: Plan) -> None:

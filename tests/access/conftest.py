@@ -15,6 +15,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 from django_scopes import scopes_disabled
 
+from api import http
 from reports.models import ReportFile
 from tenants import middleware
 from tenants.models import Brand, Grant, IdentityProvider, Invitation, Membership, Role, Tenant, User
@@ -68,7 +69,8 @@ def wall(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     if request.param == "the first alone":
         monkeypatch.setattr(WebClient, "role", None)
     elif request.param == "the second alone":
-        monkeypatch.setattr(middleware, "scope", lambda **of: scopes_disabled())
+        for place in (middleware, http):
+            monkeypatch.setattr(place, "scope", lambda **of: scopes_disabled())
     return str(request.param)
 
 
@@ -204,6 +206,7 @@ def addresses(sunflower: Tenant, machine: Machine) -> dict[str, str]:
         "token": "unknown",
         "key": "unknown",
         "uidb36": "1",
+        "rest": "unknown",
     }
     return {name: reverse(name, kwargs=arguments_of(name, ids | others)) for name in MATRIX}
 

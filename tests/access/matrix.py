@@ -34,6 +34,12 @@ ADMIN_ONLY = in_the_tenant(403, admin=200)
 # Of the cast only the administrator takes single files out of backups: it is in no role.
 OPENS_BACKUPS = in_the_tenant(403, admin=200)
 
+API_LOOKS = (
+    *("api-token", "api-machines", "api-machine", "api-restore-points", "api-destinations", "api-restore-places"),
+    *("api-operation", "api-plans"),
+)
+API_WISHES = ("api-backups", "api-restores")
+
 MATRIX: dict[str, dict[str, Row]] = {
     # Outside of any tenant.
     "home": {"GET": signed_in(200) | dict.fromkeys(("stranger", *IN_THE_TENANT), 302), "POST": signed_in(405)},
@@ -86,6 +92,13 @@ MATRIX: dict[str, dict[str, Row]] = {
         "GET": signed_in(200) | dict.fromkeys(("stranger", *IN_THE_TENANT), 302),
         "POST": signed_in(405),
     },
+    # Programs come with a token (BEARERS below); a session's cookie is nothing here.
+    **{name: {"GET": everybody(401), "POST": everybody(405)} for name in API_LOOKS},
+    **{name: {"GET": everybody(405), "POST": everybody(401)} for name in API_WISHES},
+    "api-openapi": {"GET": everybody(200), "POST": everybody(405)},
+    "api-docs": {"GET": everybody(200), "POST": everybody(405)},
+    "api-root": {"GET": everybody(404), "POST": everybody(404)},
+    "api-unknown": {"GET": everybody(404), "POST": everybody(404)},
     # Below a tenant.
     "tenant-home": page(in_the_tenant(200)),
     "status": page(in_the_tenant(200)),
@@ -163,4 +176,33 @@ MATRIX: dict[str, dict[str, Row]] = {
     "operation-details": page(in_the_tenant(200)),
     "operation-cancel": {"GET": in_the_tenant(405), "POST": in_the_tenant(302, viewer=403)},
     "operation-poll": page(in_the_tenant(200)),
+}
+
+# ── With a token ─────────────────────────────────────────────────────────────
+
+# "shrunk": made for a restorer who is a viewer now; "limited": to a machine that no address here names; "ours": the
+# tenant's own; "abroad": a good one of another tenant; the last four are no longer any.
+GOOD = ("viewer", "member", "restorer", "shrunk", "limited", "ours", "abroad")
+DEAD = ("revoked", "expired", "removed", "unknown")
+BEARERS = (*GOOD, *DEAD)
+
+
+def bearers(status: int, **others: int) -> Row:
+    return dict.fromkeys(GOOD, status) | dict.fromkeys(DEAD, 401) | others
+
+
+NOT_THEIRS = {"limited": 404, "abroad": 404}
+BELOW_MEMBER, BELOW_RESTORER = {"viewer": 403, "shrunk": 403}, {"viewer": 403, "shrunk": 403, "member": 403}
+
+API_MATRIX: dict[str, tuple[str, Row]] = {
+    "api-token": ("GET", bearers(200)),
+    "api-machines": ("GET", bearers(200)),
+    "api-machine": ("GET", bearers(200, **NOT_THEIRS)),
+    "api-restore-points": ("GET", bearers(200, **NOT_THEIRS)),
+    "api-destinations": ("GET", bearers(200, **NOT_THEIRS, **BELOW_MEMBER)),
+    "api-backups": ("POST", bearers(422, **NOT_THEIRS, **BELOW_MEMBER)),
+    "api-restore-places": ("GET", bearers(200, **NOT_THEIRS, **BELOW_RESTORER)),
+    "api-restores": ("POST", bearers(422, **NOT_THEIRS, **BELOW_RESTORER)),
+    "api-operation": ("GET", bearers(200, **NOT_THEIRS)),
+    "api-plans": ("GET", bearers(200)),
 }

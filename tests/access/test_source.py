@@ -12,11 +12,11 @@ from django.conf import settings
 ROOT = Path(settings.BASE_DIR)
 PRODUCT = [
     path
-    for package in ("portal", "notifications", "reports", "tenants", "tokens", "vprotect_bridge")
+    for package in ("portal", "notifications", "reports", "tenants", "tokens", "api", "vprotect_bridge")
     for path in sorted((ROOT / package).rglob("*.py"))
     if "migrations" not in path.parts
 ]
-WITHOUT_A_TENANT = {"tokens/models.py", "tokens/bearer.py", "tokens/leaving.py"}
+WITHOUT_A_TENANT = {"api/models.py", "tokens/models.py", "tokens/bearer.py", "tokens/leaving.py"}
 
 
 def name_of(path: Path) -> str:
@@ -26,7 +26,7 @@ def name_of(path: Path) -> str:
 WEB = [
     path
     for path in PRODUCT
-    if path.is_relative_to(ROOT / "portal") or path.is_relative_to(ROOT / "tokens")
+    if path.relative_to(ROOT).parts[0] in {"portal", "tokens", "api"}
     # A token is found before its tenant is known; a tenant is removed by an operator.
     if "management" not in path.parts and name_of(path) not in WITHOUT_A_TENANT
 ]
@@ -35,6 +35,7 @@ _BESIDE = ("notifications", "reports")
 WEB += [path for path in PRODUCT if path.relative_to(ROOT).parts[0] in _BESIDE and {*path.parts} & {*_OF_WEB}]
 # Where statements are written by hand, each with access tests of its own.
 STATEMENTS = {
+    "api/idempotency.py",
     *("tenants/wall.py", "tenants/checks.py", "tenants/database_roles.py", "vprotect_bridge/connection.py"),
     *(
         "reports/record.py",
@@ -95,11 +96,12 @@ def test_statements_are_written_in_few_places_and_never_put_together_from_values
         assert not isinstance(statement, ast.JoinedStr) and not is_put_together, f"{name_of(path)}:{call.lineno}"
 
 
-def test_one_view_takes_posts_without_a_token():
-    """A mail program that unsubscribes somebody has none."""
-    assert [name_of(path) for path in PRODUCT if "csrf_exempt" in path.read_text()] == [
-        "notifications/views/unsubscribe.py"
-    ]
+def test_posts_without_a_token_are_taken_by_a_mail_program_and_where_no_cookie_is_looked_at():
+    """What unsubscribes somebody has none; programs that use the API have one of another kind."""
+    without = {name_of(path) for path in PRODUCT if "csrf_exempt" in path.read_text()}
+    assert without == {"notifications/views/unsubscribe.py", "api/http.py", "api/views.py"}
+    for path in (ROOT / "api").glob("*.py"):
+        assert not re.search(r"request\.(user|session|COOKIES)\b", path.read_text()), path.name
 
 
 @pytest.mark.parametrize("path", WEB, ids=name_of)

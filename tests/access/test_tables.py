@@ -10,6 +10,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Model
 from django.utils import timezone
 
+from api.models import IdempotencyKey
 from reports.models import CalendarFeed, MachineUsage, Price, ReportMail, ReportSubscription, TenantUsage
 from tenants.database_roles import declared_access
 from tenants.models import AuditEntry, Claim, IdentityProvider, Tenant, User
@@ -24,7 +25,7 @@ MODELS = {model._meta.db_table: model for model in apps.get_models()}
 # Said here once more, so that a right given by mistake is not taken for one that was meant.
 READABLE = {
     *("tenants_tenant", "tenants_membership", "tenants_invitation", "tenants_identityprovider", "tenants_grant"),
-    *("tenants_brand", "tokens_token"),
+    *("tenants_brand", "tokens_token", "api_idempotencykey"),
     *("tenants_auditentry", "vprotect_bridge_machine", "vprotect_bridge_backup", "vprotect_bridge_operation"),
     "vprotect_bridge_operationtask",
     *("vprotect_bridge_backupday", "vprotect_bridge_plan", "vprotect_bridge_planchange", "vprotect_bridge_question"),
@@ -54,6 +55,7 @@ def both(sunflower: Tenant, pine: Tenant, places: None, machine: Machine) -> Non
         OperationEvent.across_tenants.create(tenant=tenant, operation_id=ids["operation_id"], moved_to="pending")
         OperationTask.across_tenants.create(tenant=tenant, operation_id=ids["operation_id"], guid=f"t-{tenant.slug}")
         AuditEntry.across_tenants.create(tenant=tenant, actor_name="x", action="backup", outcome="accepted")
+        IdempotencyKey.across_tenants.create(tenant=tenant, token_id=ids["token_id"], key="a", digest="-", answer="")
         Alert.across_tenants.create(
             tenant=tenant, plan_id=ids["plan_id"], kind=Alert.Kind.NEVER_FIRED, began_at=timezone.now()
         )

@@ -19,7 +19,7 @@ from django.utils.translation.template import templatize
 
 ROOT = Path(settings.BASE_DIR)
 LOCALE = ROOT / "locale"
-OURS = ("portal", "notifications", "reports", "tenants", "tokens", "vprotect_bridge")
+OURS = ("api", "portal", "notifications", "reports", "tenants", "tokens", "vprotect_bridge")
 # `_now` is where a lazy `_` is beside it.
 KEYWORDS = (
     DEFAULT_KEYWORDS | {"_now": None} | {f"{name}_lazy": spec for name, spec in DEFAULT_KEYWORDS.items() if name != "_"}
