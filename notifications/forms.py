@@ -27,7 +27,11 @@ class TopicsForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         for topic in Topic:
             self.fields[topic] = forms.ChoiceField(
-                choices=Wish.choices, widget=forms.RadioSelect, label=topic.label, help_text=TOPIC_HELP[topic]
+                choices=Wish.choices,
+                widget=forms.RadioSelect,
+                label=topic.label,
+                help_text=TOPIC_HELP[topic],
+                initial=getattr(self.instance, topic),
             )
 
     wishes = Wish.choices

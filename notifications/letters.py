@@ -124,7 +124,8 @@ def _detail(event: Event) -> str:
 
 
 def _moment(moment: datetime) -> str:
-    return dates.full(timezone.localtime(moment))
+    local = timezone.localtime(moment)
+    return f"{dates.to_the_minute(local)} {local.tzname()}"
 
 
 # ── Once a day ───────────────────────────────────────────────────────────────
@@ -176,7 +177,10 @@ def _missing(reader: Reader) -> Listing | None:
         alerts, machines = alerts.filter(machine__guid__in=guids), machines.filter(guid__in=guids)
     machines = machines.exclude(pk__in=alerts.exclude(machine=None).values("machine"))
     count = alerts.count() + machines.count()
-    rows = [(words.alert_title(alert.kind, _name(alert)), _moment(alert.began_at)) for alert in alerts[:MOST_ROWS]]
+    rows = [
+        (words.alert_title(alert.kind, _name(alert)), _("since %(moment)s") % {"moment": _moment(alert.began_at)})
+        for alert in alerts.order_by("began_at")[:MOST_ROWS]
+    ]
     for machine in machines.order_by("name")[: MOST_ROWS - len(rows)]:
         chip = protection_chip(machine)
         rows.append((f"{words.short_name(machine.name)}: {chip.word}", str(chip.why)))

@@ -286,7 +286,7 @@ class Webhook(TopicChoices):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
     url = models.URLField(_("Address"), max_length=500, validators=[URLValidator(schemes=["https"])])
-    is_active = models.BooleanField(_("Is called"), default=True)
+    is_active = models.BooleanField(_("Switched on"), default=True)
     encrypted_secret = models.TextField(editable=False)
     encrypted_former_secret = models.TextField(blank=True, editable=False)
     former_until = models.DateTimeField(null=True, editable=False)

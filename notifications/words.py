@@ -31,7 +31,14 @@ _ALERT_TITLES: dict[str, Text] = {
     Alert.Kind.NEVER_FIRED: _("The plan “%(name)s” did not run"),
     Alert.Kind.WITHOUT_PLAN: _("%(name)s is new and has no plan"),
 }
-OPENED = Chip("overdue", "clock-history", _("Missing"))
+_OPENED: dict[str, Chip] = {
+    Alert.Kind.LATE: Chip("overdue", "clock-history", _("Too old")),
+    Alert.Kind.SKIPPED: Chip("overdue", "exclamation-triangle", _("Left out")),
+    Alert.Kind.STUCK: Chip("overdue", "hourglass-split", _("Stuck")),
+    Alert.Kind.MISSED: Chip("overdue", "clock-history", _("Missed")),
+    Alert.Kind.NEVER_FIRED: Chip("failed", "x-circle", _("Did not run")),
+    Alert.Kind.WITHOUT_PLAN: Chip("unprotected", "shield-slash", _("No plan")),
+}
 CLOSED = Chip("protected", "check-circle", _("Over"))
 _TURNS: dict[str, Text] = {
     Alert.Turn.CUSTOMER: _("You can put it right yourself."),
@@ -60,7 +67,7 @@ def chip(event: Event) -> Chip:
     if event.what == Operation.Submission.NEEDS_ATTENTION:
         return NEEDS_ATTENTION
     if event.source == Event.Source.ALERT:
-        return OPENED if event.is_problem else CLOSED
+        return _OPENED.get(event.facts["kind"], NEEDS_ATTENTION) if event.is_problem else CLOSED
     if event.source == Event.Source.PLAN_CHANGE:
         return plan_words.CHANGE[PlanChange.State(event.what)]
     return OUTCOME[Operation.Outcome(event.what)]
@@ -82,7 +89,7 @@ def group(event: Event) -> str:
             kind = _("Plan")
         case _:
             kind = Operation.Kind(event.facts["kind"]).label
-    return _now("%(title)s: %(outcome)s") % {"title": capitalised(str(kind)), "outcome": chip(event).word}
+    return _with_outcome(capitalised(str(kind)), event)
 
 
 def subject(event: Event) -> str:
@@ -91,7 +98,14 @@ def subject(event: Event) -> str:
 
 def headline(event: Event) -> str:
     """Both in one line: "Backup of web-01: Failed"."""
-    return _now("%(title)s: %(outcome)s") % {"title": title(event), "outcome": chip(event).word}
+    return _with_outcome(title(event), event)
+
+
+def _with_outcome(what: str, event: Event) -> str:
+    """An alert says it all by itself, until it is over."""
+    if event.source == Event.Source.ALERT and event.is_problem:
+        return what
+    return _now("%(title)s: %(outcome)s") % {"title": what, "outcome": chip(event).word}
 
 
 def address(event: Event, tenant: str) -> str:

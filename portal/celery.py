@@ -20,6 +20,8 @@ def _count_in_children(**kwargs: object) -> None:
 
 @beat_init.connect
 def _tell_facts(**kwargs: object) -> None:
-    from vprotect_bridge.facts import FactsCollector  # needs models, which are not loaded when Celery's app is made
+    # They need models, which are not loaded when Celery's app is made.
+    from notifications.facts import NotificationFacts
+    from vprotect_bridge.facts import FactsCollector
 
-    metrics_port.serve(FactsCollector())
+    metrics_port.serve(FactsCollector(), NotificationFacts())

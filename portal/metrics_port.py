@@ -36,15 +36,15 @@ def begin() -> None:
     values.ValueClass = values.MultiProcessValue(_place)
 
 
-def serve(facts: Collector | None = None) -> None:
+def serve(*facts: Collector) -> None:
     """Answers /metrics in a thread of this process. A port that is taken costs the figures, not the service."""
     if (address := _address()) is None:
         return
     registry = CollectorRegistry()
-    if facts is None:
+    if not facts:
         MultiProcessCollector(registry)
-    else:
-        registry.register(facts)
+    for collector in facts:
+        registry.register(collector)
     host, port = address
     try:
         start_http_server(port, host, registry)

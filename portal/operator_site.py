@@ -40,6 +40,13 @@ SECTIONS: tuple[tuple[Any, dict[str, Any]], ...] = (
         },
     ),
     (
+        _("Notifications"),
+        {
+            "notifications.mail": _("Mails"),
+            "notifications.webhookdelivery": _("Calls of webhooks"),
+        },
+    ),
+    (
         _("vProtect"),
         {
             "vprotect_bridge.upstreamstatus": _("Connection"),

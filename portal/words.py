@@ -204,6 +204,8 @@ AUDIT_ACTION = {
     "webhook_changed": _("Webhook changed"),
     "webhook_secret_changed": _("Webhook got a new secret"),
     "webhook_removed": _("Webhook removed"),
+    "mail_sent_again": _("Mail sent again by the provider"),
+    "webhookdelivery_sent_again": _("Call of a webhook sent again by the provider"),
     "token_made": _("API token made"),
     "token_revoked": _("API token revoked"),
     "name_changed": _("Person took another name"),

@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                 ('other', models.CharField(choices=[('always', 'Always'), ('problems', 'Problems only'), ('never', 'Never')], default='problems', max_length=8, verbose_name='Other work by your provider')),
                 ('id', models.UUIDField(default=tenants.uuid7.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('url', models.URLField(max_length=500, validators=[django.core.validators.URLValidator(schemes=['https'])], verbose_name='Address')),
-                ('is_active', models.BooleanField(default=True, verbose_name='Is called')),
+                ('is_active', models.BooleanField(default=True, verbose_name='Switched on')),
                 ('encrypted_secret', models.TextField(editable=False)),
                 ('encrypted_former_secret', models.TextField(blank=True, editable=False)),
                 ('former_until', models.DateTimeField(editable=False, null=True)),

@@ -201,7 +201,7 @@ def test_a_late_machine_is_told_at_once_to_who_has_a_digest(
     run()
     later(now, minutes=1)
     (message,) = mail_server.taken
-    assert message["Subject"] == "machine vm-1: the newest good backup is too old: Missing"
+    assert message["Subject"] == "machine vm-1: the newest good backup is too old"
     assert "You can put it right yourself." in text_of(message)
     assert "/t/sunflower/machines/vm-1/" in text_of(message)
 

@@ -69,6 +69,13 @@ def test_a_webhook_is_made_and_its_secret_shown_once(browser: Client):
     assert secret not in str(AuditEntry.across_tenants.values())
 
 
+def test_a_new_webhook_begins_with_problems_chosen(browser: Client):
+    page = soup_of(browser.get(NEW))
+    form = {field["name"]: field["value"] for field in page.select("input[checked], input[name=is_active]")}
+    assert browser.post(NEW, {**form, "url": FORM["url"]}).status_code == 200
+    assert Webhook.across_tenants.get().backups == "problems"
+
+
 def test_another_secret_takes_the_place_of_it(browser: Client, hook: Webhook):
     was = hook.encrypted_secret
     answer = browser.post(page_of(hook), {"secret": "new"})

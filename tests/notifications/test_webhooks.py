@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
@@ -130,6 +132,25 @@ def test_somebody_elses_library_takes_the_signature(machine: Machine, hook: Webh
     ):
         with pytest.raises(WebhookVerificationError):
             Verifier(secret).verify(wrong_body, wrong_headers)
+
+
+def test_the_receiver_of_the_documents_takes_it_too(machine: Machine, hook: Webhook, receiver: Receiver):
+    """docs/tenant-admins.md, as administrators copy it."""
+    document = (settings.BASE_DIR / "docs/tenant-admins.md").read_text()
+    (snippet,) = re.findall(r"^```python\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(snippet, names)  # noqa: S102 — it is our own
+    secret = signing.give_secret(hook)
+    hook.save()
+    ended(machine)
+    run()
+    ((headers, body),) = receiver.calls
+    assert names["verified"](secret, headers, body) == headers["webhook-id"]
+    old = headers | {"webhook-timestamp": "1"}
+    other = signing.PREFIX + "AAAA"
+    for wrong in ((secret, headers, body + b" "), (secret, old, body), (other, headers, body)):
+        with pytest.raises(ValueError, match=r"not signed|too old"):
+            names["verified"](*wrong)
 
 
 def test_a_former_secret_signs_along_for_a_day(machine: Machine, hook: Webhook, receiver: Receiver, now: Any):

@@ -20,6 +20,7 @@ from django.utils import timezone
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest, values
 
 from demo.ports import three_free_ports
+from notifications.facts import NotificationFacts
 from portal import metrics_port
 from tests.conftest import AsRole, api_of, machine_of, operation_on
 from vprotect_bridge import facts
@@ -37,13 +38,15 @@ def told(monkeypatch: pytest.MonkeyPatch, as_role: AsRole) -> Iterator[Any]:
     registry = CollectorRegistry(auto_describe=False)
 
     def read() -> dict[str, float]:
-        collector = facts.FactsCollector()
+        collectors = (facts.FactsCollector(), NotificationFacts())
         with as_role("portal_worker"):
-            registry.register(collector)
+            for collector in collectors:
+                registry.register(collector)
             try:
                 lines = generate_latest(registry).decode().splitlines()
             finally:
-                registry.unregister(collector)
+                for collector in collectors:
+                    registry.unregister(collector)
         return {name: float(value) for name, value in (ln.rsplit(" ", 1) for ln in lines if not ln.startswith("#"))}
 
     return read

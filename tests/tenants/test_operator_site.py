@@ -224,6 +224,7 @@ def test_the_front_page_names_every_list_once(operator: Client):
     assert [section["name"] for section in page.context["app_list"]] == [
         "Customers",
         "Backups",
+        "Notifications",
         "vProtect",
         "Signing in",
     ]
