@@ -158,7 +158,12 @@ def send(mail: Mail, connection: BaseEmailBackend) -> None:
     reader = reader_of(mail.user_id, mail.tenant_id)
     if reader is not None and _is_quiet(mail, reader):
         return
-    message = letters.written(mail, reader) if reader else None
+    try:
+        message = letters.written(mail, reader) if reader else None
+    except Exception as error:  # one that cannot be written holds up no other
+        logger.exception("mail %s cannot be written", mail.pk)
+        _note_failure(mail, error)
+        return
     if message is None:
         _note(mail, state=State.DROPPED)
         return

@@ -325,6 +325,7 @@ class WebhookDelivery(models.Model):
         STATUS = "status", _("It answered with an error.")
         GONE = "gone", _("It answered that it wants no more.")
         SWITCHED_OFF = "switched_off", _("The webhook was switched off.")
+        OURS = "ours", _("It could not be written; your provider can see why.")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")

@@ -6,11 +6,12 @@ a place in a list up to which everything was read: one that was committed late i
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 from django.utils.translation import override
 
@@ -19,6 +20,8 @@ from notifications.readers import Reader, active_memberships, readers_of
 from notifications.times import after_quiet
 from portal import words
 from vprotect_bridge.models import Alert, Backup, Operation, PlanChange
+
+logger = logging.getLogger(__name__)
 
 Kind, Outcome = Operation.Kind, Operation.Outcome
 
@@ -39,14 +42,37 @@ def sort() -> int:
     with transaction.atomic():
         new = Event.across_tenants.filter(sorted_at=None).select_for_update(skip_locked=True, no_key=True)
         events = list(new.order_by("pk")[:BATCH])
-        if not events:
-            return 0
-        known = _filled_in(events)
-        _notify(known)
-        Event.across_tenants.bulk_update(known, FILLED_IN)
-        # What it was about is gone, and nobody can look at it any more.
-        Event.across_tenants.filter(pk__in={event.pk for event in events} - {event.pk for event in known}).delete()
+        try:
+            with transaction.atomic():
+                _sort(events)
+        except DatabaseError:
+            raise
+        except Exception:
+            _sort_one_by_one(events)
     return len(events)
+
+
+def _sort(events: list[Event]) -> None:
+    if not events:
+        return
+    known = _filled_in(events)
+    _notify(known)
+    Event.across_tenants.bulk_update(known, FILLED_IN)
+    # What it was about is gone, and nobody can look at it any more.
+    Event.across_tenants.filter(pk__in={event.pk for event in events} - {event.pk for event in known}).delete()
+
+
+def _sort_one_by_one(events: list[Event]) -> None:
+    """One that we do not understand is put aside, so that nobody waits behind it."""
+    for event in events:
+        try:
+            with transaction.atomic():
+                _sort([event])
+        except DatabaseError:
+            raise
+        except Exception:
+            logger.exception("event %s cannot be told: %s", event.pk, event)
+            Event.across_tenants.filter(pk=event.pk).update(sorted_at=timezone.now())
 
 
 # ── What it is about ─────────────────────────────────────────────────────────

@@ -5,17 +5,22 @@ from __future__ import annotations
 from celery import shared_task
 
 from notifications import mailing, retention, sorting, webhooks
+from vprotect_bridge.connection import own_connection, try_lock
 
 MOST_BATCHES = 20
 
 
 @shared_task
 def sort() -> None:
-    for _ in range(MOST_BATCHES):
-        if not sorting.sort():
-            break
-    mailing.make_news()
-    mailing.make_digests()
+    """In one process at a time: what fails together is one mail, whoever rings how often."""
+    with own_connection() as pg:
+        if not try_lock(pg, "notifications.sort"):
+            return
+        for _ in range(MOST_BATCHES):
+            if not sorting.sort():
+                break
+        mailing.make_news()
+        mailing.make_digests()
 
 
 @shared_task

@@ -82,13 +82,12 @@ def _due() -> QuerySet[WebhookDelivery]:
 
 
 def _deliver(session: OutboundSession, webhook: Webhook, delivery: WebhookDelivery) -> bool:
-    body = json.dumps(message(delivery, webhook.tenant.slug)).encode()
     began, now = time.monotonic(), timezone.now()
-    status, problem = _post(session, webhook, f"msg_{delivery.pk.hex}", body)
+    status, problem = _post(session, webhook, delivery)
     attempts = delivery.attempts + 1
     outcome: dict[str, Any] = {"state": State.DELIVERED}
     if problem:
-        is_over = attempts > len(PAUSES)
+        is_over = attempts > len(PAUSES) or problem == Problem.OURS
         outcome = {"state": State.GIVEN_UP} if is_over else {"next_at": timezone.now() + PAUSES[attempts - 1]}
         logger.info("webhook %s: message %s, try %s: %s %s", webhook.pk, delivery.pk, attempts, problem, status or "")
     WebhookDelivery.across_tenants.filter(pk=delivery.pk, state=State.WAITING).update(
@@ -101,7 +100,7 @@ def _deliver(session: OutboundSession, webhook: Webhook, delivery: WebhookDelive
     )
     if problem == Problem.GONE:
         _stop(webhook)
-    return not problem
+    return problem in {"", Problem.OURS}
 
 
 def _stop(webhook: Webhook) -> None:
@@ -115,10 +114,15 @@ def give_up_waiting(webhook: Webhook, problem: str) -> None:
     waiting.update(state=State.GIVEN_UP, problem=problem)
 
 
-def _post(session: OutboundSession, webhook: Webhook, message_id: str, body: bytes) -> tuple[int | None, str]:
+def _post(session: OutboundSession, webhook: Webhook, delivery: WebhookDelivery) -> tuple[int | None, str]:
     """The status, if there was one, and what is wrong; "" = it was taken."""
     headers = {"Content-Type": "application/json", "User-Agent": "backup-portal-webhooks/1"}
-    headers |= signing.headers(webhook, message_id, body, timezone.now())
+    try:
+        body = json.dumps(message(delivery, webhook.tenant.slug)).encode()
+        headers |= signing.headers(webhook, f"msg_{delivery.pk.hex}", body, timezone.now())
+    except Exception:  # one that cannot be written holds up no other
+        logger.exception("message %s cannot be written", delivery.pk)
+        return None, Problem.OURS
     try:
         status = session.post(webhook.url, data=body, headers=headers).status_code
     except requests.RequestException as error:

@@ -384,6 +384,17 @@ def test_after_most_of_a_day_it_is_given_up(due: Mail, mail_server: MailServer, 
     assert (due.state, due.attempts) == ("given_up", len(mailing.PAUSES))
 
 
+def test_one_that_cannot_be_written_holds_up_no_other_and_is_given_up(
+    due: Mail, mail_server: MailServer, now: Any, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(mailing.letters, "written", lambda *args: 1 / 0)
+        for _ in range(12):
+            later(now, hours=5)
+    due.refresh_from_db()
+    assert (due.state, due.problem) == ("given_up", "ZeroDivisionError")
+
+
 def test_who_dies_between_claim_and_sent_loses_nothing(due: Mail, mail_server: MailServer, now: Any):
     assert mailing.claim() == due
     run()

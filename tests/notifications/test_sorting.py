@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, OperationalError, transaction
 from django.utils import timezone
 
 from notifications import sorting
@@ -99,11 +100,16 @@ def test_it_is_told_once_however_often_it_is_sorted(machine: Machine, owner: Use
     assert told(owner) == ["failed"]
 
 
+def told_and_lost(events: list[Event], notify: Any = sorting._notify) -> None:
+    notify(events)
+    raise OperationalError("the connection is gone")
+
+
 def test_a_crash_leaves_it_to_be_sorted_again(machine: Machine, owner: User, monkeypatch: pytest.MonkeyPatch):
     ended(machine)
     with monkeypatch.context() as patch:
-        patch.setattr(Event.across_tenants, "bulk_update", lambda *args: 1 / 0)
-        with pytest.raises(ZeroDivisionError), transaction.atomic():
+        patch.setattr(sorting, "_notify", lambda events: told_and_lost(events))
+        with pytest.raises(OperationalError), transaction.atomic():
             sorting.sort()
     assert told(owner) == []
     sorting.sort()
@@ -121,6 +127,14 @@ def test_one_that_was_committed_late_is_not_lost(machine: Machine, owner: User):
     assert late.pk < Event.across_tenants.get(what="partial").pk
     sorting.sort()
     assert sorted(told(owner)) == ["failed", "partial"]
+
+
+def test_one_that_is_not_understood_holds_up_nobody(machine: Machine, owner: User, monkeypatch: pytest.MonkeyPatch):
+    ended(machine, kind="restore")
+    ended(machine)
+    monkeypatch.delitem(sorting.TOPIC_OF_KIND, Operation.Kind.RESTORE)
+    assert sorting.sort() == 2 and sorting.sort() == 0
+    assert told(owner) == ["failed"] and Notice.across_tenants.get().event.topic == Topic.BACKUPS
 
 
 def test_what_it_was_about_may_be_gone(machine: Machine, owner: User):

@@ -241,6 +241,18 @@ def test_an_address_that_is_away_is_not_asked_for_each_message(
     assert not WebhookDelivery.across_tenants.exclude(state="delivered").exists()
 
 
+def test_one_that_cannot_be_written_holds_up_no_other(
+    machine: Machine, hook: Webhook, receiver: Receiver, now: Any, monkeypatch: pytest.MonkeyPatch
+):
+    ended(machine)
+    ended(machine, "succeeded")
+    sorting.sort()
+    Event.across_tenants.filter(what="failed").update(facts={})
+    run()
+    assert [message["type"] for message in receiver.messages] == ["backup.succeeded"]
+    assert WebhookDelivery.across_tenants.get(event__what="failed").problem == "ours"
+
+
 def test_who_wants_no_more_is_called_no_more(machine: Machine, hook: Webhook, receiver: Receiver, now: Any):
     receiver.answers = [410]
     ended(machine)

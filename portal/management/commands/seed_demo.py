@@ -17,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
+from notifications.models import ByMail, PersonalChoices
 from reports.models import Price
 from tenants.models import Claim, Grant, Membership, Role, Tenant, User
 
@@ -172,3 +173,7 @@ def _seed_person(person: DemoPerson, password: str, password_hash: str) -> None:
                 "may_open_backups": person.role in {Role.RESTORER, Role.ADMIN},
             },
         )
+    if person.role == Role.ADMIN:
+        # In the demo nobody waits for tomorrow morning.
+        of_tenant = {"user": user, "tenant": Tenant.objects.get(slug=person.tenant)}
+        PersonalChoices.across_tenants.get_or_create(**of_tenant, defaults={"by_mail": ByMail.AT_ONCE})
