@@ -51,6 +51,7 @@ SECTIONS: tuple[tuple[Any, dict[str, Any]], ...] = (
         {
             "vprotect_bridge.upstreamstatus": _("Connection"),
             "vprotect_bridge.destination": _("Backup destinations"),
+            "reports.chargebacksize": _("Usage checked"),
             "vprotect_bridge.hypervisor": _("Hypervisors"),
             "vprotect_bridge.cluster": _("Clusters"),
             "vprotect_bridge.storage": _("Storages"),

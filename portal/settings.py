@@ -335,6 +335,7 @@ CELERY_TASK_ROUTES = {
     "notifications.tasks.sort": {"queue": "follow"},
     "notifications.tasks.remove_old": {"queue": "inventory"},
     "reports.tasks.record_usage": {"queue": "inventory"},
+    "reports.tasks.read_chargeback": {"queue": "inventory"},
     # Out to mail servers and to addresses of customers' goes a process that does not know vProtect.
     "notifications.tasks.send_mails": {"queue": "notifications"},
     # Beside the other files: these workers write the spool.
@@ -367,6 +368,7 @@ CELERY_BEAT_SCHEDULE = {
     "sort-notifications": _every("sort", 5, "notifications"),
     "sweep-report-files": _every("sweep_files", VPROTECT_SECONDS["reconcile"], "reports"),
     "send-report-mails": _every("send_mails", 60, "reports"),
+    "read-chargeback": _every("read_chargeback", 6 * 3600, "reports"),
     "record-usage": _every("record_usage", 3600, "reports"),
     "send-mails": _every("send_mails", 5, "notifications"),
     "call-webhooks": _every("call_webhooks", 5, "notifications"),

@@ -13,6 +13,7 @@ TABLES = {
         rows=f"{OF_CURRENT_TENANT} OR token_hash = {_BY_ADDRESS}",
         written=OF_CURRENT_TENANT,
     ),
+    "reports_chargebacksize": Access(operator="SELECT", worker=EVERYTHING, reason="of all tenants; not for web"),
     "reports_machineusage": tenant_owned(web="SELECT", operator="SELECT"),
     "reports_tenantusage": tenant_owned(web="SELECT", operator="SELECT"),
     "reports_reportsubscription": tenant_owned(

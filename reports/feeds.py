@@ -155,7 +155,7 @@ def calendar_of(membership: Membership) -> bytes:
     calendar.add("method", "PUBLISH")
     calendar.add("x-wr-calname", _("Backups of %(tenant)s") % {"tenant": membership.tenant.name})
     calendar.add("refresh-interval", timedelta(hours=1), parameters={"VALUE": "DURATION"})
-    calendar.add("x-published-ttl", timedelta(hours=1))
+    calendar.add("x-published-ttl", "PT1H")
     for event in _events(membership):
         calendar.add_component(event)
     return calendar.to_ical()

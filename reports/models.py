@@ -304,3 +304,20 @@ class ReportMail(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.first_day} · {self.user}"
+
+
+class ChargebackSize(models.Model):
+    """What vProtect says it keeps of a machine now, in bytes (API reference, 17): operators check our record by it.
+
+    Of all tenants, and of machines that are nobody's.
+    """
+
+    machine_guid = models.CharField(max_length=64, unique=True)
+    stored_bytes = models.BigIntegerField()
+    read_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = _("usage checked against vProtect")
+
+    def __str__(self) -> str:
+        return self.machine_guid

@@ -18,6 +18,7 @@ from reports.models import TenantUsage
 from tenants.models import Membership
 from vprotect_bridge import backup_days
 from vprotect_bridge.models import SEVERITY, Backup, BackupDay, Machine, Plan, Protection
+from vprotect_bridge.targets import State
 
 PERIODS = (7, 30, 90)
 # Those that are not there any more neither need protection nor lack it.
@@ -70,6 +71,15 @@ class Row:
     @property
     def newest_good_at(self) -> datetime | None:
         return self.machine.last_success_at
+
+    @property
+    def target(self) -> State | None:
+        """How its newest good backup stands against its protection target; None of what no longer exists."""
+        if not self.machine.exists:
+            return None
+        if self.machine.late_at is None:
+            return State.NONE
+        return State.LATE if self.machine.late_at <= timezone.now() else State.ON_TIME
 
     @property
     def made(self) -> int:

@@ -19,8 +19,8 @@ from tenants.models import Membership
 from vprotect_bridge.models import WORST_FIRST, Plan, Protection
 
 COLUMNS = (
-    *("machine", "machine GUID", "status", "plan", "newest good backup", "hours since", "succeeded", "failed"),
-    *("succeeded percent", "last failure", "reason"),
+    *("machine", "machine GUID", "status", "plan", "target", "newest good backup", "hours since"),
+    *("succeeded", "failed", "succeeded percent", "last failure", "reason"),
 )
 
 
@@ -52,7 +52,7 @@ def csv_row(row: Row) -> tuple[object, ...]:
     newest, failed = row.newest_good_at, row.failed_at
     hours = int((timezone.now() - newest).total_seconds() // 3600) if newest else None
     return (
-        *(row.machine.name, row.machine.guid, row.machine.protection, plan_name(row)),
+        *(row.machine.name, row.machine.guid, row.machine.protection, plan_name(row), row.target),
         *(timezone.localtime(newest).isoformat(timespec="seconds") if newest else None, hours),
         *(row.good, row.failed, None if row.success_percent is None else f"{row.success_percent:.1f}"),
         timezone.localtime(failed).isoformat(timespec="seconds") if failed else None,
@@ -71,9 +71,17 @@ def write_pdf(path: Path, membership: Membership, period: Period, summary: Summa
     sheet.paragraph(_("Now, and how backups went from %(first)s to %(last)s (%(zone)s).") % span)
     sheet.facts(_facts(summary))
     sheet.heading(_("Every machine, worst first"))
-    columns = (_("Machine"), _("Status"), _("Plan"), _("Newest good backup"), _("Succeeded"), _("Last failure"))
+    columns = (
+        _("Machine"),
+        _("Status"),
+        _("Plan"),
+        _("Target"),
+        _("Newest good backup"),
+        _("Succeeded"),
+        _("Last failure"),
+    )
     shown = (_printed(row) for row, _number in zip(rows, range(MOST_ROWS), strict=False))
-    sheet.table_of(Table(columns, (5, 3, 4, 4, 3, 7), shown, right=frozenset({4})))
+    sheet.table_of(Table(columns, (5, 3, 4, 3, 5, 4, 7), shown, right=frozenset({5})))
     if summary.listed > MOST_ROWS:
         left = {"count": summary.listed - MOST_ROWS}
         sheet.small(_("%(count)d more machines are in the file for spreadsheets.") % left)
@@ -102,6 +110,7 @@ def _printed(row: Row) -> tuple[str, ...]:
         row.machine.name,
         str(words.protection_chip(row.machine).word),
         plan_name(row) or "–",
+        str(words.TARGET[row.target].word) if row.target else "–",
         f"{dates.to_the_minute(newest)} ({dates.ago(newest)})" if newest else _("None yet"),
         f"{percent(row.success_percent)} ({made})" if row.made else "–",
         f"{dates.to_the_minute(failed)}: {words.failure_reason(row.said)}" if failed else "–",

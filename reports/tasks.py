@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 from celery import shared_task
 from django.utils import timezone
 
-from reports import mailing, making, record
+from reports import chargeback, mailing, making, record
 from vprotect_bridge import doorbell
+from vprotect_bridge.client.errors import UpstreamError
+from vprotect_bridge.connection import note_error, vprotect
+
+logger = logging.getLogger(__name__)
 
 MOST_RINGS = 20
 # As long as a large one takes on a busy machine.
@@ -36,3 +42,13 @@ def sweep_files() -> None:
 def send_mails() -> None:
     mailing.make_due()
     mailing.send_due()
+
+
+@shared_task
+def read_chargeback() -> None:
+    """That vProtect is away is noted by the connection and no error of ours."""
+    try:
+        chargeback.read_chargeback(vprotect())
+    except UpstreamError as error:
+        note_error(error)
+        logger.warning("chargeback was not read: %s", error)

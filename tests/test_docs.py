@@ -26,6 +26,7 @@ RUN_BY = {
     r"make (format|faults|access|production|upgrade|degraded|soak|bench|secrets)": "Makefile",
     r"docker compose up --detach": "tests/production/test_compose_journey.py",
     r"docker compose run --rm worker python manage.py vprotect_check": "tests/vprotect_bridge/test_check.py",
+    r"docker compose run --rm worker python\s*manage.py reconstruct_usage --days": "tests/reports/test_record.py",
     r"docker compose run --rm migrations python manage.py createsuperuser": "tests/test_docs.py",
     r"docker compose run --rm migrations$": "tests/production/test_compose_journey.py",
     r"docker compose exec operator python manage.py reencrypt": "tests/production/test_compose_journey.py",

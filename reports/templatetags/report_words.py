@@ -12,8 +12,11 @@ from django.utils.translation import gettext_lazy as _
 from portal import dates, words
 from portal.words import Chip
 from reports import charts, prices
+from reports.chargeback import Compared
 from reports.models import Price
 from reports.usage import Usage
+from vprotect_bridge.download_wishes import readable_size
+from vprotect_bridge.targets import State
 
 register = template.Library()
 
@@ -56,6 +59,11 @@ def percent(share: float | None) -> str:
     return f"{number_format(min(round(share, 1), 99.9) if share < 100 else 100, 1 if share < 100 else 0)} %"
 
 
+@register.inclusion_tag("portal/partials/chip.html")
+def target_chip(state: State) -> dict[str, Chip]:
+    return {"chip": words.TARGET[state]}
+
+
 @register.filter
 def reason(said: str) -> str:
     return str(words.failure_reason(said))
@@ -76,3 +84,13 @@ FILE_CHIP = {
 @register.inclusion_tag("portal/partials/chip.html")
 def file_chip(state: str) -> dict[str, Chip]:
     return {"chip": FILE_CHIP[state]}
+
+
+@register.simple_tag
+def difference(row: Compared) -> str:
+    """With its sign, and as a part of vProtect's figure."""
+    if not row.difference:
+        return "0"
+    sign, share = "+" if row.difference > 0 else "−", row.percent
+    part = f" ({sign}{number_format(round(abs(share), 1), 1)} %)" if share is not None else ""
+    return f"{sign}{readable_size(abs(row.difference))}{part}"

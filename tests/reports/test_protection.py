@@ -70,6 +70,23 @@ def test_the_summary_is_of_the_machines_that_a_person_sees(
     assert (found.there, found.protected, found.good, found.failed) == expected
 
 
+def test_each_machine_is_held_against_its_target(sunflower: Tenant, machines: list[Machine]):
+    now = timezone.now()
+    Machine.across_tenants.filter(guid="vm-1").update(late_at=now + timedelta(hours=1))
+    Machine.across_tenants.filter(guid="vm-2").update(late_at=now - timedelta(hours=1))
+    machine_of(sunflower, "vm-3")
+    machine_of(sunflower, "vm-4")
+    Machine.across_tenants.filter(guid="vm-4").update(present=False, protection="deleted", late_at=now)
+    with scope(tenant=sunflower):
+        rows = rows_of(list(machines_of(member(sunflower))), Period.until_now(30, ZoneInfo("UTC")))
+    assert {row.machine.guid: row.target for row in rows} == {
+        "vm-1": "on_time",
+        "vm-2": "late",
+        "vm-3": "none",
+        "vm-4": None,
+    }
+
+
 def test_the_page_says_it_in_words_and_never_in_vprotects(sunflower: Tenant, machines: list[Machine], as_web: Browser):
     viewer = member(sunflower).user
     html = as_web(viewer).get(ADDRESS).content.decode()

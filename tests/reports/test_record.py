@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
@@ -144,6 +145,13 @@ def test_days_before_the_record_are_put_together_from_what_is_still_there(machin
     ]
     assert {row.protected_machines for row in before} == {None}
     assert TenantUsage.across_tenants.filter(day__lt=now.date(), protected_machines=None).count() == 4
+
+
+def test_an_operators_command_puts_them_together(machine: Machine, capsys: pytest.CaptureFixture[str]):
+    backup_of(machine, 3, sort_at=timezone.now() - timedelta(days=3))
+    for written in ("3 rows", "0 rows"):
+        call_command("reconstruct_usage", days=5)
+        assert written in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("table", ["reports_machineusage", "reports_tenantusage"])

@@ -22,6 +22,7 @@ from vprotect_bridge.client.types import (
     Reference,
     RestoreJob,
     Storage,
+    StoredSize,
     Task,
     VirtualMachine,
 )
@@ -117,6 +118,18 @@ class VProtect:
         """Destinations usable for all of these machines: a query disguised as POST (API reference, 14.2)."""
         answer = self.transport.post("/backup-destinations/usable-for-vms", [{"guid": guid} for guid in vm_guids])
         return self.listing(answer, Destination.from_json)
+
+    def chargeback_sizes(self) -> Listing[StoredSize]:
+        """What is kept of each machine now, of all tenants; none where the server has no such call (17)."""
+        filters = ("virtualMachine", "project", "backupDestination", "backupPolicy", "hypervisor")
+        body: dict[str, Any] = {"groupBy": "virtual-machine"} | {
+            f"{name}Guids": [] for name in (*filters, "hypervisorCluster", "hypervisorManager")
+        }
+        try:
+            answer = self.transport.post("/chargeback-reporting/backup-size/vm", body)
+        except NotFound:
+            return Listing((), complete=True)
+        return self.listing(answer, StoredSize.from_json)
 
     def listing(self, answer: Answer, parse: Callable[[Any], T]) -> Listing[T]:
         """Of a question disguised as a POST, which comes whole."""

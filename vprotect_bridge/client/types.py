@@ -389,3 +389,16 @@ class Project:
     def from_json(cls, row: Any) -> Self:
         row = read.row(row)
         return cls(read.guid(row), read.text(row.get("name")), read.text(row.get("uuid")))
+
+
+@dataclass(frozen=True)
+class StoredSize:
+    """A row of the chargeback (API reference, 17): bytes of all copies that are kept now."""
+
+    guid: str
+    size: int
+
+    @classmethod
+    def from_json(cls, row: Any) -> Self:
+        row = read.row(row)
+        return cls(read.guid(row), read.whole(row.get("size")) or 0)
