@@ -73,7 +73,7 @@ def _answer(request: ApiRequest, endpoint: Endpoint, named: dict[str, Any]) -> H
     request.token, request.tenant, request.membership = token, tenant, bearer.membership
     if bears_too_fast(str(token.pk), tenant.pk):
         raise Problem("too-fast", headers={"Retry-After": "5"})
-    with scope(tenant=tenant), timezone.override("UTC"), acting_with(ActingToken(str(token.pk), token.name)):
+    with scope(tenant=tenant), timezone.override("UTC"), acting_with(ActingToken(token.pk, token.name)):
         note_use(token, address_of(request))
         if not bearer.membership.may(endpoint.role):
             raise Problem("not-allowed", _("Its role does not allow this."))

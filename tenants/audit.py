@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from allauth.core.internal.httpkit import get_client_ip
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -19,9 +20,9 @@ from tenants.models import AuditEntry, Membership, Tenant
 
 @dataclass(frozen=True)
 class ActingToken:
-    """The API token with which something is asked for, as it is named in audit and activity; "" = on a page."""
+    """The API token with which something is asked for, as it is named in audit and activity; None = on a page."""
 
-    id: str = ""
+    id: UUID | None = None
     name: str = ""
 
 
@@ -60,7 +61,7 @@ def record(
     """
     token = acting_token.get()
     if token.id:
-        detail = {"token": token.name, "token_id": token.id, **detail}
+        detail = {"token": token.name, "token_id": str(token.id), **detail}
     AuditEntry.across_tenants.create(
         tenant=tenant,
         actor_id=actor.pk,

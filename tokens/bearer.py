@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Q
@@ -102,6 +103,13 @@ def _shared(some: Collection[str] | None, others: Collection[str] | None) -> lis
         chosen = others if some is None else some
         return None if chosen is None else list(chosen)
     return sorted(set(some) & set(others))
+
+
+def asker_with(token_id: UUID) -> Membership | None:
+    """For workers: what a token may do now with which something was asked for. Its end in time is no matter then."""
+    usable = Token.across_tenants.filter(pk=token_id, revoked_at=None).select_related("membership__user", "tenant")
+    token = usable.first()
+    return _narrowed(token) if token else None
 
 
 def note_use(token: Token, address: str | None) -> None:

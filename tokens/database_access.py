@@ -9,6 +9,7 @@ TABLES = {
     "tokens_token": Access(
         web="SELECT, INSERT, UPDATE (revoked_at, last_used_at, last_used_address), DELETE",
         operator="SELECT, UPDATE (created_by_id), DELETE",
+        worker="SELECT",
         rows=f"{OF_CURRENT_TENANT} OR token_hash = {_BY_HASH}",
         written=OF_CURRENT_TENANT,
     ),

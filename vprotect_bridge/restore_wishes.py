@@ -207,6 +207,7 @@ def keep_of_backup(
         machine=machine,
         subject_guid=machine.guid,
         created_by_id=membership.user_id,
+        token_id=acting_token.get().id,
         token_name=acting_token.get().name,
         client_key=client_key,
         correlation_id=correlation_id.get(),

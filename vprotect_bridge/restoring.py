@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_noop as _
 
-from tenants.models import Grant, Membership, Role
+from tenants.askers import asker_of
+from tenants.models import Grant, Role
 from vprotect_bridge.client.api import RestoreRequest, VProtect
 from vprotect_bridge.client.plans import by_role
 from vprotect_bridge.client.types import RestoreJob, Task
@@ -23,9 +24,11 @@ RESTORE_TYPE = {Operation.Kind.RESTORE: "RESTORE_AND_IMPORT", Operation.Kind.MOU
 def refusal(operation: Operation) -> str:
     """Why the wish may not be sent any more, in words for its owner; empty = it may."""
     request, tenant_id = operation.request, operation.tenant_id
-    membership = Membership.objects.filter(user=operation.created_by_id, tenant=tenant_id).first()
-    in_scope = membership and (membership.machine_guids is None or operation.subject_guid in membership.machine_guids)
-    if not operation.tenant.is_active or not membership or not in_scope or not membership.may(Role.RESTORER):
+    asker = asker_of(tenant_id, operation.created_by_id, operation.token_id)
+    in_scope = asker and (asker.machine_guids is None or operation.subject_guid in asker.machine_guids)
+    if not operation.tenant.is_active or not asker or not in_scope or not asker.may(Role.RESTORER):
+        if operation.token_id:
+            return _("The token with which it was asked for may not restore this machine any more.")
         return _("The person who asked for it may not restore this machine any more.")
     backup = Backup.across_tenants.filter(guid=request["backup_guid"], tenant=tenant_id, vanished_at=None).first()
     if backup is None or backup.status not in RESTORABLE:

@@ -22,8 +22,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
+from tenants.askers import asker_of
 from tenants.correlation import correlated
-from tenants.models import Grant, Membership, Role
+from tenants.models import Grant, Role
 from vprotect_bridge import mounting, restoring
 from vprotect_bridge.backup_rules import goes_by_rules, rule_for
 from vprotect_bridge.client.api import ExportRequest, VProtect
@@ -262,9 +263,11 @@ def no_longer_allowed(operation: Operation) -> str:
         return _("This machine is not yours any more.")
     if not machine.exists:
         return _("This machine no longer exists on its platform.")
-    membership = Membership.objects.filter(user=operation.created_by_id, tenant=operation.tenant_id).first()
-    in_scope = membership and (membership.machine_guids is None or machine.guid in membership.machine_guids)
-    if not membership or not in_scope or not membership.may(Role.MEMBER):
+    asker = asker_of(operation.tenant_id, operation.created_by_id, operation.token_id)
+    in_scope = asker and (asker.machine_guids is None or machine.guid in asker.machine_guids)
+    if not asker or not in_scope or not asker.may(Role.MEMBER):
+        if operation.token_id:
+            return _("The token with which it was asked for may not back up this machine any more.")
         return _("The person who asked for it may not back up this machine any more.")
     if goes_by_rules():
         # A wish from before the setting was changed names no rule.

@@ -16,10 +16,11 @@ from api.idempotency import _number_of
 from api.models import IdempotencyKey
 from tenants.models import AuditEntry, Grant, Role, Tenant, User
 from tests.api.conftest import Program, point_of, program_of
-from tests.conftest import machine_of, operation_on, person
+from tests.conftest import AsRole, machine_of, operation_on, person
 from tests.tokens.conftest import token_of
 from tokens.models import Token
 from vprotect_bridge.models import Hypervisor, Machine, Operation
+from vprotect_bridge.submit import no_longer_allowed
 
 pytestmark = pytest.mark.django_db
 
@@ -185,6 +186,43 @@ def test_who_may_no_longer_is_not_answered_again_either(tenant: Tenant, restorer
     assert program.wish(BACKUPS, FULL, key="one").status_code == 404
     restorer.memberships.update(machine_guids=None, role=Role.VIEWER)
     assert program.wish(BACKUPS, FULL, key="one").status_code == 403
+
+
+# ── Until it is sent ─────────────────────────────────────────────────────────
+
+LATER: dict[str, tuple[Callable[[Token, User], object], bool]] = {
+    "nothing changed": (lambda token, owner: None, True),
+    "its time is over": (lambda token, owner: Token.across_tenants.update(expires_at=timezone.now()), True),
+    "revoked": (lambda token, owner: Token.across_tenants.update(revoked_at=timezone.now()), False),
+    "its owner lowered": (lambda token, owner: owner.memberships.update(role=Role.VIEWER), False),
+    "its owner limited": (lambda token, owner: owner.memberships.update(machine_guids=["vm-7"]), False),
+    "its owner removed": (lambda token, owner: owner.memberships.all().delete(), False),
+}
+
+
+@pytest.mark.parametrize("wish", ["backup", "restore"])
+@pytest.mark.parametrize("change", LATER)
+def test_a_worker_sends_what_the_token_may_ask_for_still(
+    change: str, wish: str, tenant: Tenant, restorer: User, machine: Machine, place: str, as_role: AsRole
+):
+    token, secret = token_of(tenant, restorer)
+    body = FULL if wish == "backup" else {"restore_point": "point-1", "place": place, "name": "again"}
+    assert Program(secret).wish(f"machines/vm-1/{wish}s", body).status_code == 202
+    LATER[change][0](token, restorer)
+    with as_role("portal_worker"):
+        refusal = no_longer_allowed(Operation.across_tenants.select_related("tenant", "machine").get())
+    assert bool(refusal) is not LATER[change][1] and (not refusal or "token" in refusal)
+
+
+@pytest.mark.parametrize("is_revoked", [False, True])
+def test_a_tenants_own_token_is_asked_itself(is_revoked: bool, tenant: Tenant, machine: Machine, as_role: AsRole):
+    """Nobody's membership stands behind it."""
+    token, secret = token_of(tenant)
+    assert Program(secret).wish(BACKUPS, FULL).status_code == 202
+    Token.across_tenants.update(revoked_at=timezone.now() if is_revoked else None)
+    with as_role("portal_worker"):
+        assert bool(no_longer_allowed(Operation.across_tenants.get())) is is_revoked
+    assert Operation.across_tenants.get().token_id == token.pk
 
 
 # ── By whom ──────────────────────────────────────────────────────────────────

@@ -11,6 +11,7 @@ from django.db import DatabaseError, connection
 from django.db.models import Model
 from django.utils import timezone
 
+from api.models import IdempotencyKey
 from notifications.models import (
     DigestClock,
     Event,
@@ -26,6 +27,7 @@ from tenants.database_access import TABLES
 from tenants.database_roles import OF_CURRENT_TENANT, OPERATOR, WEB, WORKER, apply_access, declared_access
 from tenants.models import AuditEntry, Claim, Grant, Tenant, User
 from tests.conftest import AsRole, machine_of, operation_on
+from tests.tokens.conftest import token_of
 from vprotect_bridge.models import (
     Alert,
     Backup,
@@ -228,6 +230,9 @@ ROWS: dict[type[Model], Callable[[Tenant], Model]] = {
     ),
     MachineUsage: lambda tenant: MachineUsage(tenant=tenant, day="2026-03-28", stored_bytes=1, machines=1),
     TenantUsage: lambda tenant: TenantUsage(tenant=tenant, day="2026-03-28", stored_bytes=1, machines=1),
+    IdempotencyKey: lambda tenant: IdempotencyKey(
+        tenant=tenant, token=token_of(tenant)[0], key="a", digest="-", answer="{}"
+    ),
     Question: lambda tenant: Question(tenant=tenant, kind="usable_destinations", machine=_machine(tenant)),
 }
 OWNED = {

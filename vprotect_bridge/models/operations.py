@@ -58,8 +58,9 @@ class BulkRequest(models.Model):
 class Operation(models.Model):
     """Everything that changes vProtect (docs/submit-protocol.md), and work on tenants' machines from elsewhere.
 
-    `origin` says who wanted it; only what was asked for here has a marker and a deadline. `token_name`: of the API
-    token with which it was asked for, "" = on a page; one of the tenant's own has no `created_by`.
+    `origin` says who wanted it; only what was asked for here has a marker and a deadline. `token_id` and
+    `token_name`: of the API token with which it was asked for, null and "" = on a page; one of the tenant's own has no
+    `created_by`.
     `submission` is what we know of our own sending; `phase` and `outcome` are what upstream says of the work.
     A trigger allows only these moves of `submission`, and counts `version` at every change that a person can see:
 
@@ -128,6 +129,7 @@ class Operation(models.Model):
     machine = models.ForeignKey(Machine, models.PROTECT, related_name="operations", db_index=False)
     subject_guid = models.CharField(max_length=64)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    token_id = models.UUIDField(null=True)
     token_name = models.CharField(max_length=80, blank=True, default="", db_default="")
     created_at = models.DateTimeField(default=timezone.now)
     client_key = models.UUIDField(default=uuid.uuid4)
