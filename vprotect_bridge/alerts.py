@@ -119,7 +119,7 @@ def _of_run(run: Run, machine: int | None, kind: str, details: dict[str, Any]) -
 # ── Machines that are late ───────────────────────────────────────────────────
 
 _OF_THE_CUSTOMER = {Reason.NO_PLAN, Reason.NO_SCHEDULE, Reason.NO_DESTINATION, Reason.PLAN_PAUSED}
-_OF_THE_PROVIDER = {Reason.DESTINATION_UNUSABLE}
+_OF_THE_PROVIDER = {Reason.DESTINATION_UNUSABLE, Reason.NEVER_FIRED, Reason.SKIPPED, Reason.STUCK}
 
 
 def _late() -> Iterator[Alert]:

@@ -127,7 +127,7 @@ def _with_history(ids: list[int]) -> QuerySet[Machine]:
         )
         .annotate(
             should_be_late_at=targets.late_at(F("success_at")),
-            has_missed_a_run=_has_missed_a_run("success_at"),
+            has_missed_a_run=_open_alerts("success_at"),
         )
     )
 
@@ -140,21 +140,22 @@ def update_lateness() -> None:
 
 def conclude_again() -> None:
     """For machines that fare otherwise since time passed or an alert came; one statement while there are none."""
-    has_missed = _has_missed_a_run("last_success_at")
-    late = Q(late_at__lte=timezone.now())
-    fares_worse = (late | has_missed) & Q(protection__in=[Protection.PROTECTED, Protection.UNKNOWN])
-    fares_better = ~late & ~has_missed & Q(protection=Protection.OVERDUE) & ~Q(backup_up_to_date=False)
+    late, missed = Q(late_at__lte=timezone.now()), _open_alerts("last_success_at")
+    # Whom an alert may be about is found from the few alerts, and not asked of every machine.
+    told = Q(pk__in=_told().values("machine")) | Q(policy_guid__in=_told().values("plan__policy_guid"))
+    fares_worse = Q(protection__in=[Protection.PROTECTED, Protection.UNKNOWN]) & (late | told & missed)
+    fares_better = Q(protection=Protection.OVERDUE) & ~Q(backup_up_to_date=False) & ~late & ~missed
     changed = Machine.across_tenants.filter(fares_worse | fares_better).order_by("pk")
     update_protection(changed.values_list("pk", flat=True)[:MOST_CONCLUDED])
 
 
-def _has_missed_a_run(success_at: str) -> Q:
+def _told() -> QuerySet[Alert]:
+    return Alert.across_tenants.filter(kind__in=Alert.OF_RUNS, closed_at=None)
+
+
+def _open_alerts(success_at: str) -> Q:
     """Of machines: a run of its plan did not happen for it, and it has no good backup since (the field says when)."""
-    alerts = Alert.across_tenants.filter(
-        kind__in=Alert.OF_RUNS,
-        closed_at=None,
-        tenant=OuterRef("tenant"),
-        began_at__gt=Coalesce(OuterRef(success_at), datetime.fromtimestamp(0, UTC)),
-    )
+    never = datetime.fromtimestamp(0, UTC)
+    alerts = _told().filter(tenant=OuterRef("tenant"), began_at__gt=Coalesce(OuterRef(success_at), never))
     of_plan = alerts.filter(machine=None, plan__policy_guid=OuterRef("policy_guid"))
     return Q(Exists(alerts.filter(machine=OuterRef("pk")))) | Q(Exists(of_plan))
