@@ -133,7 +133,8 @@ def test_while_the_data_are_old_nothing_is_opened_and_nothing_closed(machine: Ma
     hear(at=ago(hours=2))
     change(machine_of(machine.tenant, "vm-2"), owned_at=ago(days=1))
     watch()
-    assert kinds() == [Kind.WITHOUT_PLAN]
+    (alert,) = Alert.across_tenants.all()
+    assert (alert.machine, alert.closed_at) == (machine, None)
 
 
 # ── What it costs, and who may see it ────────────────────────────────────────

@@ -295,6 +295,15 @@ def test_that_nothing_was_seen_proves_nothing_before_the_histories_were_read(mac
     assert seen() == set()
 
 
+def test_nobody_was_skipped_before_the_history_was_read(machines: list[Machine], at: At):
+    at(2, 31)
+    backup_of(machines[0], RUN), backup_of(machines[1], RUN)
+    assert seen() == set()
+    assert Machine.across_tenants.get(backups_wanted_at__isnull=False) == machines[2]
+    read(machines[2])
+    assert seen() == {(Kind.SKIPPED, "vm-3")}
+
+
 def test_of_a_large_plan_a_few_histories_are_enough(machines: list[Machine], plan: Plan, at: At):
     many = [machine_of(plan.tenant, f"more-{number}") for number in range(40)]
     Machine.across_tenants.filter(pk__in=[m.pk for m in many]).update(policy_guid="p")
