@@ -36,7 +36,7 @@ PROTECTION = {
         "protected", "shield-check", _("Protected"), _("Its last backup is as recent as its plan wants.")
     ),
     Protection.OVERDUE: Chip(
-        "overdue", "clock-history", _("Overdue"), _("Its plan wants a more recent backup than there is.")
+        "overdue", "clock-history", _("Overdue"), _("A more recent backup is wanted than there is.")
     ),
     Protection.FAILED: Chip("failed", "shield-x", _("Failed"), _("Its last backup failed.")),
     Protection.UNPROTECTED: Chip(

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from tenants.uuid7 import first_uuid7_of
 from vprotect_bridge import doorbell
 from vprotect_bridge.health import Health, needs_you, read_health
-from vprotect_bridge.models import Download, Operation, UpstreamSession
+from vprotect_bridge.models import Alert, Download, Operation, UpstreamSession
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ def _facts() -> Iterator[Metric]:
     yield from _operations()
     yield from _queues(health)
     yield from _vprotect(health)
+    yield _alerts()
     yield _by_label("portal_needs_operator", "What waits for an operator's decision.", "what", needs_you().items())
 
 
@@ -78,6 +79,26 @@ def _operations() -> Iterator[Metric]:
 
 _STATE = ["kind", "state"]
 _UNKNOWN = (Submission.SENDING, Submission.UNCERTAIN, Submission.NEEDS_ATTENTION)
+
+
+def _alerts() -> GaugeMetricFamily:
+    alerts = GaugeMetricFamily(
+        "portal_alerts_open", "Runs that did not happen, machines that are late: by kind and turn.", labels=_ALERT
+    )
+    open_ones = dict(_rows_of_alerts())
+    for kind in Alert.Kind:
+        for turn in Alert.Turn:
+            alerts.add_metric([kind, turn], open_ones.get((kind.value, turn.value), 0))
+    return alerts
+
+
+def _rows_of_alerts() -> Iterator[tuple[tuple[str, str], int]]:
+    rows = Alert.across_tenants.filter(closed_at=None).order_by().values_list("kind", "turn")
+    for kind, turn, number in rows.annotate(Count("pk")):
+        yield (kind, turn), number
+
+
+_ALERT = ["kind", "turn"]
 
 
 def _queues(health: Health) -> Iterator[Metric]:

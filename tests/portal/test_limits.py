@@ -75,7 +75,7 @@ def test_many_machines_are_refused_before_the_look(browser: Client, machine: Mac
 def test_settings_list_every_limit(tenant: Tenant, as_web: Callable[[User], Client]):
     Tenant.objects.update(daily_restore_cap=0, planned_machine_cap=7, stored_gib_warning=0, running_cap=4)
     page = words(as_web(person(tenant, "administrator", Role.ADMIN)).get("/t/sunflower/settings/"))
-    for told in ("Restores today 0 of 0 used up", "Machines in plans 0 of 7", "4; the others wait in line"):
+    for told in ("Restores today 0 of 0 used up", "Machines in plans 0 of 7, 7 left", "4; the others wait in line"):
         assert told in page
     assert "GiB of backups kept 0 a warning from 0 on" in page and "Backups on demand today" not in page
 

@@ -25,7 +25,7 @@ from portal import metrics_port
 from tests.conftest import AsRole, api_of, machine_of, operation_on
 from vprotect_bridge import facts
 from vprotect_bridge.metrics import UPSTREAM_CALLS, UPSTREAM_SECONDS, observe_call
-from vprotect_bridge.models import Machine, Operation, UpstreamSession, UpstreamStatus
+from vprotect_bridge.models import Alert, Machine, Operation, UpstreamSession, UpstreamStatus
 
 pytestmark = pytest.mark.django_db
 DEPLOY = settings.BASE_DIR / "deploy"
@@ -81,6 +81,15 @@ def test_vprotect_logins_breaker_and_lags_are_told(told: Any):
     UpstreamStatus.objects.update(unreachable_since=now - timedelta(minutes=10), problem="unreachable")
     figures = told()
     assert figures["portal_vprotect_up"] == 0 and 599 < figures["portal_vprotect_away_seconds"] < 610
+
+
+def test_alerts_are_told_by_kind_and_whose_turn_it_is(told: Any, machine: Machine):
+    facts_of_one = {"tenant": machine.tenant, "machine": machine, "turn": "provider", "began_at": timezone.now()}
+    Alert.across_tenants.create(kind=Alert.Kind.SKIPPED, **facts_of_one)
+    Alert.across_tenants.create(kind=Alert.Kind.STUCK, **facts_of_one, closed_at=timezone.now())
+    figures = told()
+    assert figures['portal_alerts_open{kind="skipped",turn="provider"}'] == 1
+    assert figures['portal_alerts_open{kind="stuck",turn="provider"}'] == 0
 
 
 def test_the_queue_is_told(told: Any, machine: Machine):
