@@ -20,6 +20,7 @@ from fontTools.ttLib import TTFont
 from fpdf import FPDF
 from fpdf.enums import TableBordersLayout
 from fpdf.fonts import FontFace
+from fpdf.table import Row
 
 from portal import dates
 from portal.words import visible_name
@@ -74,7 +75,6 @@ class Sheet(FPDF):
         self.made_at = made_at
         self.add_font("sans", "", SANS)
         self.add_font("sans", "B", SANS_BOLD)
-        self._has_everything = False
         self.set_title(shown(title))
         self.set_author(settings.PORTAL_NAME)
         self.set_creator(settings.PORTAL_NAME)
@@ -91,8 +91,10 @@ class Sheet(FPDF):
 
     def footer(self) -> None:
         self.set_y(-13)
+        said = self._said(self.made_at)
+        self._ink(7.5, SOFT, family=self._family(said))
+        self.cell(0, 5, said, align="L")
         self._ink(7.5, SOFT)
-        self.cell(0, 5, self._said(self.made_at), align="L")
         self.set_x(self.l_margin)
         self.cell(0, 5, _("Page %(page)d of %(pages)s") % {"page": self.page_no(), "pages": "{nb}"}, align="R")
 
@@ -127,29 +129,39 @@ class Sheet(FPDF):
             padding=(0.9, 1.5),
         ) as drawn:
             if has_head:
-                drawn.row([self._said(column) for column in table.columns])
+                self._draw(drawn.row(), table.columns)
             for row in table.rows:
-                drawn.row([self._said(cell) for cell in row])
+                self._draw(drawn.row(), row)
             if table.has_total:
                 drawn.rows[-1].style = FontFace(emphasis="BOLD")
         self.ln(2)
 
+    def _draw(self, row: Row, cells: Sequence[str]) -> None:
+        for cell in cells:
+            said = self._said(cell)
+            row.cell(said, style=FontFace(family=self._family(said)))
+
     def _write(self, text: str, size: float, colour: tuple[int, int, int], *, bold: bool = False) -> None:
         said = self._said(text)
-        self._ink(size, colour, "B" if bold else "")
+        self._ink(size, colour, "B" if bold else "", self._family(said))
         self.multi_cell(0, size * 0.5, said, align="L", new_x="LMARGIN", new_y="NEXT")
 
-    def _ink(self, size: float, colour: tuple[int, int, int], style: str = "") -> None:
-        self.set_font("sans", style, size)
+    def _ink(self, size: float, colour: tuple[int, int, int], style: str = "", family: str = "sans") -> None:
+        self.set_font(family, style, size)
         self.set_text_color(*colour)
 
     def _said(self, text: object) -> str:
-        """Takes the large font, and the rules of scripts that need some, from the first text on that needs them."""
+        """Takes the rules of scripts that need some from the first text on that does."""
         said = shown(text)
-        if not self._has_everything and any(ord(sign) not in _letters() for sign in said):
-            self._has_everything = True
-            self.add_font("everything", "", EVERYTHING)
-            self.set_fallback_fonts(["everything"], exact_match=False)
         if not self.text_shaping and max(said, default="") >= FIRST_TO_SHAPE:
             self.set_text_shaping(True)
         return said
+
+    def _family(self, said: str) -> str:
+        """One font for all of a text: a change of font within it goes wrong in fpdf2 where its lines are broken."""
+        if all(ord(sign) in _letters() for sign in said):
+            return "sans"
+        if "everything" not in self.fonts:
+            for style in ("", "B"):
+                self.add_font("everything", style, EVERYTHING)
+        return "everything"

@@ -166,6 +166,14 @@ def test_names_are_only_text(name: str, sunflower: Tenant, owner: User, as_web: 
     assert "\u202e" not in text and "x" * 201 not in text.replace(" ", "")
 
 
+def test_a_name_of_two_scripts_is_read_over_a_break_of_its_line(sunflower: Tenant, owner: User, as_web: Browser):
+    """Where the font changed within a text, fpdf2 wrote the lines after the first with the signs of another font."""
+    machine_of(sunflower, "vm-1")
+    Machine.across_tenants.update(name="ไทย server-with-a-name-that-is-longer-than-its-column-is-wide 漢字 backup")
+    pdf = text_of(path_of(asked_for(as_web(owner), "protection", "pdf"))).translate({0: None, 32: None})
+    assert "server-with-a-name-that-is-longer-than-its-column-is-wide" in pdf and "backup" in pdf
+
+
 @pytest.mark.parametrize("sign", ["ü", "Ж", "Ω", "漢", "한", "カ", "ह", "ไ", "ש", "ع", "ქ", "አ", "∑", "…"])
 def test_a_letter_of_any_script_has_a_picture(sign: str):
     everything = TTFont(EVERYTHING, lazy=True).getBestCmap()
