@@ -135,6 +135,17 @@ def pages_of(api: Part) -> list[Part]:
     ]
 
 
+_KINDS = {"integer": "number", "boolean": "true or false", "array": "list", "object": "object"}
+
+
+def _kind(field: Part) -> str:
+    """ "text or null": what a value of the field is."""
+    types = [choice.get("type", []) for choice in field.get("anyOf", [field])]
+    words = [word for found in types for word in ([found] if isinstance(found, str) else found)]
+    as_text = {"date-time": "time", "uri": "address"}.get(field.get("format", ""), "text")
+    return " or ".join({**_KINDS, "string": as_text}.get(word, word) for word in words)
+
+
 def _fields(api: Part, holder: Part) -> list[Part]:
     """Of the object that is sent or answered; of a list, those of its items."""
     if not holder:
@@ -148,6 +159,7 @@ def _fields(api: Part, holder: Part) -> list[Part]:
         {
             "name": name,
             "is_required": name in schema["required"],
+            "kind": _kind(field),
             "description": field.get("description", ""),
             "values": field.get("enum", []),
         }

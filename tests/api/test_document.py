@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -79,5 +80,6 @@ def test_it_is_served_to_anybody_and_so_is_its_page():
     assert is_under_the_policy(text) and page.status_code == 200
     for address in document()["paths"]:
         assert address in text
+    assert re.search(r"<code>expires_at</code> <small>time</small>", text)
     for kind in PROBLEMS:
         assert f'id="{kind}"' in text, "where a problem's type leads"

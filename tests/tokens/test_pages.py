@@ -188,6 +188,11 @@ def test_the_account_leads_to_the_tokens_of_an_organisation(
     assert "/t/pine/tokens/" in said(as_web(owner).get("/accounts/tokens/"))
 
 
+def test_the_organisations_tokens_are_under_organisation_and_ones_own_are_not(owner: User, as_web: Browser):
+    marked = re.compile(r'<a href="/t/sunflower/members/" aria-current="page"')
+    assert marked.search(said(as_web(owner).get(OF_TENANT))) and not marked.search(said(as_web(owner).get(OWN)))
+
+
 def test_a_removed_tenants_tokens_go_with_it(sunflower: Tenant, pine: Tenant):
     token_of(sunflower)
     kept, _secret = token_of(pine)
