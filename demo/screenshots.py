@@ -64,11 +64,15 @@ OF_THE_TENANT = {
     "member-invite": "members/invite/",
     "settings": "settings/",
     "audit": "audit/",
+    "notifications": "notifications/",
+    "notification-settings": "settings/notifications/",
+    "webhook-new": "settings/webhooks/new/",
     "status": "status/",
     "not-found": "nowhere/",
 }
 OF_THE_PERSON = {
     "preferences": "/accounts/preferences/",
+    "notification-preferences": "/accounts/notifications/",
     "password": "/accounts/password/change/",
     "second-factor": "/accounts/2fa/",
     "sessions": "/accounts/sessions/",

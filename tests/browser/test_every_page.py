@@ -37,6 +37,8 @@ OPERATORS = [
     "/vprotect_bridge/operation/",
     "/vprotect_bridge/mount/",
     "/vprotect_bridge/download/",
+    "/notifications/mail/",
+    "/notifications/webhookdelivery/",
     "/accounts/2fa/",
 ]
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
