@@ -137,6 +137,7 @@ def test_without_any_target_nothing_is_said_of_them(admin: Client):
 
 
 def test_the_page_of_a_machine_says_how_it_stands(admin: Client, tenant: Tenant, machine: Machine):
+    assert "Protection target none" in words(admin.get(f"{LIST}vm-1/"))
     Tenant.objects.update(target_hours=24)
     fares("vm-1", -5)
     page = words(admin.get(f"{LIST}vm-1/"))
