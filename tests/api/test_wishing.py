@@ -19,7 +19,7 @@ from tests.api.conftest import Program, point_of, program_of
 from tests.conftest import AsRole, machine_of, operation_on, person
 from tests.tokens.conftest import token_of
 from tokens.models import Token
-from vprotect_bridge.models import Hypervisor, Machine, Operation
+from vprotect_bridge.models import Hypervisor, Machine, Operation, Plan
 from vprotect_bridge.submit import no_longer_allowed
 
 pytestmark = pytest.mark.django_db
@@ -61,6 +61,29 @@ def test_a_restore_is_asked_for(program: Program, machine: Machine, place: str):
     operation = Operation.across_tenants.get()
     assert answer.status_code == 202 and answer.json()["kind"] == "restore" == operation.kind
     assert operation.request["name"] == "again" and operation.token_name == "Deploy"
+
+
+def test_where_the_plan_decides_a_destination_is_one_of_its_rules(program: Program, machine: Machine, settings: Any):
+    settings.VPROTECT_DIALECT = "current"
+    assert kind_of_problem(program.wish(BACKUPS, FULL)) == "not-possible", "it has no plan"
+    rules = [
+        {"guid": f"rule-{n}", "active": True, "position": n, "destination_guids": [store], "schedule_guids": []}
+        for n, store in ((1, "store-2"), (2, "store-1"))
+    ]
+    Machine.across_tenants.update(policy_guid="policy-1")
+    Plan.across_tenants.create(
+        tenant=machine.tenant, name="Nightly", policy_guid="policy-1", is_made_here=True, held={"rules": rules}
+    )
+    offered = program.get("machines/vm-1/destinations").json()["items"]
+    assert [(place["id"], place["name"]) for place in offered] == [("rule-1", "Archive"), ("rule-2", "Main store")]
+    answer = program.wish(BACKUPS, {**FULL, "destination": "store-1"})
+    assert [error["field"] for error in answer.json()["errors"]] == ["destination"]
+    assert program.wish(BACKUPS, {**FULL, "destination": "rule-2"}).status_code == 202
+    assert Operation.across_tenants.get().request["rule_guid"] == "rule-2"
+
+
+def kind_of_problem(answer: Any) -> str:
+    return str(answer.json()["type"].rpartition("#")[2])
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
