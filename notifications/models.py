@@ -346,6 +346,7 @@ class WebhookDelivery(models.Model):
     class Meta:
         base_manager_name = "across_tenants"
         default_manager_name = "across_tenants"
+        verbose_name, verbose_name_plural = _("call of a webhook"), _("calls of webhooks")
         constraints = [models.UniqueConstraint(fields=["webhook", "event"], name="one_delivery_per_webhook_and_event")]
         indexes = [
             models.Index(fields=["webhook", "next_at"], name="delivery_due", condition=Q(state="waiting")),
