@@ -89,6 +89,9 @@ def open_feed(token: str) -> tuple[CalendarFeed, Membership] | None:
     membership = lower_wall(feed.user, tenant.slug, feed.provider_key) if tenant else None
     if membership is None or membership.tenant_id != feed.tenant_id:
         return None
+    if feed.created_at < membership.created_at:
+        # Somebody who left and was let in again makes a new one.
+        return None
     provider = identity_provider(membership.tenant)
     if provider and provider.only_single_sign_on and not feed.provider_key:
         return None

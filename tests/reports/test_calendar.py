@@ -160,6 +160,14 @@ def test_what_ends_a_membership_ends_it(
     assert gone.status_code == unknown.status_code == 404 and b"Nightly" not in gone.content
 
 
+def test_who_left_and_came_back_makes_a_new_one(nightly: Plan, sunflower: Tenant, owner: User, as_web: Browser):
+    address = address_for(as_web(owner))
+    Membership.objects.filter(user=owner).delete()
+    Membership.objects.create(user=owner, tenant=sunflower, role=Role.ADMIN)
+    assert as_web(None).get(address).status_code == 404
+    assert as_web(None).get(address_for(as_web(owner))).status_code == 200
+
+
 def test_a_new_address_takes_the_place_of_the_one_before(nightly: Plan, owner: User, as_web: Browser):
     browser = as_web(owner)
     first, second = address_for(browser), address_for(browser)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -291,32 +291,39 @@ def test_nobody_else_takes_it_not_even_of_the_same_tenant(sunflower: Tenant, own
 
 
 @pytest.mark.parametrize(
-    "change", [{"machine_guids": ["vm-1"]}, {"role": Role.VIEWER}], ids=["limited since", "no administrator since"]
+    ("kind", "change"),
+    [
+        ("usage", {"machine_guids": ["vm-1"]}),
+        ("usage", {"role": Role.VIEWER}),
+        # They may have a report of protection still, but of fewer machines.
+        ("protection", {"machine_guids": ["vm-1"]}),
+    ],
 )
 def test_who_may_see_less_by_now_does_not_take_what_was_made_before(
-    change: dict[str, Any], sunflower: Tenant, owner: User, as_web: Browser
+    kind: str, change: dict[str, Any], sunflower: Tenant, owner: User, as_web: Browser
 ):
-    written_down(sunflower, date(2026, 11, 1), "vm-1", GIB)
-    file = asked_for(as_web(owner), "usage", "csv")
+    machine_of(sunflower, "vm-2")
+    file = asked_for(as_web(owner), kind, "csv")
+    assert file.state == "ready"
     owner.memberships.update(**change)
     for page in ("", "file"):
         assert as_web(owner).get(f"/t/sunflower/reports/files/{file.pk}/{page}").status_code == 404
-    assert as_web(owner).get("/t/sunflower/reports/files/").content.decode().count(".csv") == 0
+    assert str(file.pk) not in as_web(owner).get("/t/sunflower/reports/files/").content.decode()
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("kind", "change"),
     [
-        lambda memberships: memberships.delete(),
-        lambda memberships: memberships.update(machine_guids=["vm-1"]),
-        lambda memberships: memberships.update(role=Role.MEMBER),
+        ("protection", lambda memberships: memberships.delete()),
+        ("protection", lambda memberships: memberships.update(machine_guids=["vm-1"])),
+        ("usage", lambda memberships: memberships.update(role=Role.MEMBER)),
     ],
     ids=["removed", "limited", "lowered"],
 )
 def test_a_worker_looks_again_before_it_makes_it(
-    change: Callable[[QuerySet[Membership]], object], owner: User, as_web: Browser
+    kind: str, change: Callable[[QuerySet[Membership]], object], owner: User, as_web: Browser
 ):
-    answer = as_web(owner).post("/t/sunflower/reports/files/", {"kind": "usage", "format": "pdf"})
+    answer = as_web(owner).post("/t/sunflower/reports/files/", {"kind": kind, "format": "pdf"})
     assert answer.status_code == 302
     change(Membership.objects.filter(user=owner))
     made = making.make_file()
