@@ -14,6 +14,7 @@ from django.utils import timezone
 from tenants.models import AuditEntry, Claim, Grant, IdentityProvider, Membership, Tenant, User
 from tests.conftest import is_under_the_policy, machine_of, operation_on, person
 from vprotect_bridge.models import (
+    Alert,
     Backup,
     Cluster,
     Destination,
@@ -67,7 +68,7 @@ def landscape(sunflower: Tenant, owner: User) -> None:
 
 @pytest.fixture
 def opened(landscape: None, sunflower: Tenant, owner: User) -> None:
-    """A backup that is open, and a file on its way out of it."""
+    """A backup that is open, a file on its way out of it, and an alert."""
     backup = Backup.across_tenants.select_related("machine").get()
     machine, operation = backup.machine, Operation.across_tenants.get()
     mount = Mount.across_tenants.create(
@@ -80,6 +81,7 @@ def opened(landscape: None, sunflower: Tenant, owner: User) -> None:
         },
         **{"machine_guid": machine.guid, "machine_name": machine.name},
     )
+    Alert.across_tenants.create(tenant=sunflower, machine=machine, kind=Alert.Kind.LATE, began_at=timezone.now())
     Download.across_tenants.create(
         **{"tenant": sunflower, "mount": mount, "created_by": owner, "name": SECRET, "items": [{"path": SECRET}]},
         **{"is_archive": False, "reserved_bytes": 7, "left_out": [SECRET], "correlation_id": "a-request"},
