@@ -7,6 +7,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
+from django_scopes import get_scope
 
 from portal.views.preferences import theme_of
 from tenants.brands import look_of
@@ -46,5 +47,8 @@ def upstream_of(request: HttpRequest) -> UpstreamStatus | None:
 
 def _upstream(request: HttpRequest) -> UpstreamStatus | None:
     membership: Membership | None = getattr(request, "membership", None)
-    along = {name: of(membership) for name, of in READ_ALONG.items()} if membership else {}
+    along = {}
+    # A page that is shown before the tenant opens knows the member, and nothing of what they may see.
+    if membership is not None and "tenant" in get_scope():
+        along = {name: of(membership) for name, of in READ_ALONG.items()}
     return UpstreamStatus.objects.filter(pk=1).annotate(**along).first()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django import template
 from django.template import Context
+from django_scopes import get_scope
 
 from notifications.access import MOST_COUNTED, unread
 from vprotect_bridge.models import UpstreamStatus
@@ -15,8 +16,11 @@ register = template.Library()
 def unread_count(context: Context) -> str:
     """How many news a person has not read in the tenant; empty for none. Read along with how vProtect is.
 
-    A page that read that itself costs a statement more.
+    A page that read that itself costs a statement more. What is told a member before the tenant opens, that they ask
+    too fast or need a second factor, is outside of its scope and says nothing of it.
     """
+    if "tenant" not in get_scope():
+        return ""
     count = getattr(context["upstream"], "unread", None)
     if count is None:
         counted = unread(context["request"].membership)
