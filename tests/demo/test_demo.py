@@ -77,7 +77,7 @@ def test_the_demo_starts_recovers_and_ends(launcher):
     with urllib.request.urlopen(f"http://localhost:{launcher.port}/") as page:
         assert page.status == 200
     started = launcher.processes()
-    assert len(started) == 8
+    assert len(started) == 9
 
     launcher.end(signal.SIGKILL)
     assert launcher.living(), "they outlive a launcher that was killed"
