@@ -1,17 +1,9 @@
-"""Mails on their way: made when they are due, claimed one by one, tried with growing pauses, given up visibly.
-
-A mail counts as sent once its server took it. Who dies between that and the note of it leaves a mail that is sent
-again: SMTP knows no way around it, and the second one has the id of the first. Nothing else doubles a mail.
-"""
+"""Mails of what happened: made when they are due, and sent (`tenants.outbox`) unless it is quiet where they go."""
 
 from __future__ import annotations
 
-import logging
-import smtplib
-import time
 from datetime import datetime, timedelta
 
-from django.core.mail import get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
 from django.db.models import Exists, F, Min, OuterRef
@@ -21,18 +13,17 @@ from notifications import letters
 from notifications.models import ByMail, DigestClock, Mail, Notice
 from notifications.readers import Reader, active_memberships, reader_of, readers_of
 from notifications.times import after_quiet, next_digest
+from tenants.outbox import Outbox
 
-logger = logging.getLogger(__name__)
-
-State, Kind = Mail.State, Mail.Kind
+Kind = Mail.Kind
 
 BATCH = 200
 # Between two mails of news to one person about one tenant, however much goes wrong.
 PAUSE_OF_NEWS = timedelta(minutes=10)
-# After each try. The first is longer than a try can take, so that nobody sends what somebody is sending.
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (2, 5, 15, 60, 120, 240, 240, 240, 240))
 LONGEST_DIGEST = timedelta(days=7)
 SECONDS = 20.0
+OUTBOX = Outbox(Mail, PAUSES)
 
 # ── Making ───────────────────────────────────────────────────────────────────
 
@@ -129,53 +120,13 @@ def _make_digest(clock: DigestClock, now: datetime) -> bool:
 
 def send_due(seconds: float = SECONDS) -> int:
     """Sends for so long at most; returns how many it tried."""
-    ends, tried = time.monotonic() + seconds, 0
-    connection = get_connection()
-    try:
-        while time.monotonic() < ends and (mail := claim()):
-            tried += 1
-            send(mail, connection)
-    finally:
-        connection.close()
-    return tried
+    return OUTBOX.send_due(_send, seconds)
 
 
-def claim() -> Mail | None:
-    """The one that is due longest, for a while nobody else's."""
-    now = timezone.now()
-    with transaction.atomic():
-        due = Mail.across_tenants.filter(state=State.WAITING, next_at__lte=now)
-        mail = due.select_for_update(skip_locked=True, no_key=True).order_by("next_at").first()
-        if mail is None:
-            return None
-        mail.next_at = now + PAUSES[min(mail.attempts, len(PAUSES) - 1)]
-        mail.attempts += 1
-        mail.save(update_fields=["next_at", "attempts"])
-    return mail
-
-
-def send(mail: Mail, connection: BaseEmailBackend) -> None:
+def _send(mail: Mail, connection: BaseEmailBackend) -> None:
     reader = reader_of(mail.user_id, mail.tenant_id)
-    if reader is not None and _is_quiet(mail, reader):
-        return
-    try:
-        message = letters.written(mail, reader) if reader else None
-    except Exception as error:  # one that cannot be written holds up no other
-        logger.exception("mail %s cannot be written", mail.pk)
-        _note_failure(mail, error)
-        return
-    if message is None:
-        _note(mail, state=State.DROPPED)
-        return
-    message.connection = connection
-    try:
-        connection.open()
-        message.send()
-    except (OSError, smtplib.SMTPException) as error:
-        _note_failure(mail, error)
-        connection.close()
-    else:
-        _note(mail, state=State.SENT, sent_at=timezone.now(), problem="")
+    if reader is None or not _is_quiet(mail, reader):
+        OUTBOX.send(mail, lambda: letters.written(mail, reader) if reader else None, connection)
 
 
 def _is_quiet(mail: Mail, reader: Reader) -> bool:
@@ -183,20 +134,5 @@ def _is_quiet(mail: Mail, reader: Reader) -> bool:
     now = timezone.now()
     until = after_quiet(reader.times, reader.zone, now)
     if until > now:
-        _note(mail, next_at=until, attempts=F("attempts") - 1)
+        OUTBOX.note(mail, next_at=until, attempts=F("attempts") - 1)
     return until > now
-
-
-def _note_failure(mail: Mail, error: Exception) -> None:
-    """A mailbox that is not there will not be there later either. Never the server's words, which name people."""
-    codes = [code for code, _text in getattr(error, "recipients", {}).values()] or [getattr(error, "smtp_code", 0)]
-    is_final = isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) and min(codes) >= 500
-    gives_up = is_final or mail.attempts >= len(PAUSES)
-    problem = " ".join([type(error).__name__, *(str(code) for code in codes if code)])
-    logger.warning("mail %s was not sent, try %s: %s", mail.pk, mail.attempts, problem)
-    _note(mail, problem=problem, **({"state": State.GIVEN_UP} if gives_up else {}))
-
-
-def _note(mail: Mail, **changes: object) -> None:
-    """Not over what an operator decided meanwhile."""
-    Mail.across_tenants.filter(pk=mail.pk, state=State.WAITING).update(**changes)

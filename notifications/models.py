@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django_scopes import ScopedManager
 
 from tenants.models import Tenant
+from tenants.outbox import OutgoingMail
 from tenants.uuid7 import uuid7
 from vprotect_bridge.models import Operation, PlanChange
 
@@ -178,33 +179,18 @@ class MailTimes(models.Model):
         return str(self.user)
 
 
-class Mail(models.Model):
-    """A mail to be sent, written when it is sent: of what the person may see then.
-
-    Whoever sends it puts `next_at` into the future first: it comes again by itself if nobody tells how it went.
-    """
+class Mail(OutgoingMail):
+    """Of what happened from `since` to `until`, for one person about one tenant."""
 
     class Kind(models.TextChoices):
         NEWS = "news", _("as it happened")
         DIGEST = "digest", _("daily summary")
 
-    class State(models.TextChoices):
-        WAITING = "waiting", _("waiting")
-        SENT = "sent", _("sent")
-        DROPPED = "dropped", _("nothing to say any more")
-        GIVEN_UP = "given_up", _("given up")
-
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     kind = models.CharField(max_length=6, choices=Kind)
-    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
     since = models.DateTimeField()
     until = models.DateTimeField()
-    created_at = models.DateTimeField(default=timezone.now)
-    attempts = models.PositiveSmallIntegerField(default=0)
-    next_at = models.DateTimeField(default=timezone.now)
-    sent_at = models.DateTimeField(null=True)
-    problem = models.TextField(blank=True)
 
     objects: ClassVar[models.Manager[Mail]] = ScopedManager(tenant="tenant")
     across_tenants = models.Manager()

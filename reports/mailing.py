@@ -1,13 +1,7 @@
-"""Reports by mail: one mail for each period, with the eyes of its reader at the moment of sending.
-
-A mail counts as sent once its server took it; who dies between that and the note of it leaves a mail that is sent
-again, with the same id: SMTP knows no way around it. Nothing else doubles one.
-"""
+"""Reports by mail: one mail for each period (`tenants.outbox`), with the eyes of its reader when it is sent."""
 
 from __future__ import annotations
 
-import logging
-import smtplib
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
+from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
@@ -34,19 +29,18 @@ from reports.templatetags.report_words import percent
 from reports.usage import usage_of
 from tenants import mails
 from tenants.models import Membership, Tenant
+from tenants.outbox import Outbox
 from tenants.people import identity_provider
 from tenants.preferences import as_read_by
 
-logger = logging.getLogger(__name__)
-
-State = ReportMail.State
 BATCH = 200
-MOST_SENT = 50
+SECONDS = 300.0
 # More than that no mail server needs to take.
 MOST_ENCLOSED_BYTES = 5 * 1024**2
-# After each try. The first is longer than a try can take, so that nobody sends what somebody is sending.
+# A file may have to be made for it.
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (10, 30, 60, 120, 240, 240, 240))
 CONTENT_TYPES = {"pdf": "application/pdf", "csv": "text/csv"}
+OUTBOX = Outbox(ReportMail, PAUSES)
 KEPT_FOR = timedelta(days=400)
 
 
@@ -90,58 +84,32 @@ def _membership(tenant_id: int, user_id: int) -> Membership | None:
 # ── Sending ──────────────────────────────────────────────────────────────────
 
 
-def send_due() -> int:
-    """Returns how many it tried."""
-    tried = 0
-    while tried < MOST_SENT and (mail := _claim()):
-        tried += 1
-        _send(mail)
+def send_due(seconds: float = SECONDS) -> int:
+    """Sends for so long at most; returns how many it tried."""
+    tried = OUTBOX.send_due(_send, seconds)
     ReportMail.across_tenants.filter(created_at__lt=timezone.now() - KEPT_FOR).delete()
     return tried
 
 
-def _claim() -> ReportMail | None:
-    """The one that is due longest, for a while nobody else's."""
-    now = timezone.now()
-    with transaction.atomic():
-        due = ReportMail.across_tenants.filter(state=State.WAITING, next_at__lte=now)
-        mail = due.select_for_update(skip_locked=True, no_key=True).order_by("next_at").first()
-        if mail is None:
-            return None
-        mail.next_at = now + PAUSES[min(mail.attempts, len(PAUSES) - 1)]
-        mail.attempts += 1
-        mail.save(update_fields=["next_at", "attempts"])
-    return mail
-
-
-def _send(mail: ReportMail) -> None:
-    membership = _membership(mail.tenant_id, mail.user_id)
-    if membership is None or not may_have(membership, mail.kind):
-        return _note(mail, state=State.DROPPED)
-    try:
-        written(mail, membership).send()
-    except NotForThem:
-        _note(mail, state=State.DROPPED)
-    except (OSError, smtplib.SMTPException) as error:
-        gives_up = mail.attempts >= len(PAUSES)
-        # Never the server's words, which name people.
-        logger.warning("report mail %s was not sent, try %s: %s", mail.pk, mail.attempts, type(error).__name__)
-        if gives_up:
-            _note(mail, state=State.GIVEN_UP)
-    else:
-        _note(mail, state=State.SENT, sent_at=timezone.now())
-    return None
-
-
-def _note(mail: ReportMail, **changes: object) -> None:
-    ReportMail.across_tenants.filter(pk=mail.pk, state=State.WAITING).update(**changes)
+def _send(mail: ReportMail, connection: BaseEmailBackend) -> None:
+    OUTBOX.send(mail, lambda: written(mail), connection)
 
 
 # ── What it says ─────────────────────────────────────────────────────────────
 
 
-def written(mail: ReportMail, membership: Membership) -> EmailMultiAlternatives:
-    """In the reader's language and time zone. Raises `NotForThem`."""
+def written(mail: ReportMail) -> EmailMultiAlternatives | None:
+    """In the reader's language and time zone; None = it is not for them any more."""
+    membership = _membership(mail.tenant_id, mail.user_id)
+    if membership is None or not may_have(membership, mail.kind):
+        return None
+    try:
+        return _message(mail, membership)
+    except NotForThem:
+        return None
+
+
+def _message(mail: ReportMail, membership: Membership) -> EmailMultiAlternatives:
     tenant, host = membership.tenant, urlsplit(settings.PORTAL_URL).hostname
     with as_read_by(membership.user, tenant), scope(tenant=tenant):
         enclosed = _enclosed(mail, membership)

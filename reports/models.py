@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from django_scopes import ScopedManager
 
 from tenants.models import Tenant
+from tenants.outbox import OutgoingMail
 from tenants.uuid7 import uuid7
 
 
@@ -265,15 +266,9 @@ class ReportSubscription(models.Model):
         return f"{self.user} · {self.tenant} · {self.get_kind_display()}"
 
 
-class ReportMail(models.Model):
+class ReportMail(OutgoingMail):
     """The one mail of a subscription about a period, whoever looks how often. `first_day` to `last_day` are the
-    tenant's. Whoever sends it puts `next_at` into the future first."""
-
-    class State(models.TextChoices):
-        WAITING = "waiting", _("waiting")
-        SENT = "sent", _("sent")
-        DROPPED = "dropped", _("not for them any more")
-        GIVEN_UP = "given_up", _("given up")
+    tenant's."""
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False)
@@ -281,11 +276,6 @@ class ReportMail(models.Model):
     first_day = models.DateField()
     last_day = models.DateField()
     enclosed = models.CharField(max_length=4, choices=Enclosed)
-    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
-    attempts = models.PositiveSmallIntegerField(default=0)
-    created_at = models.DateTimeField(default=timezone.now)
-    next_at = models.DateTimeField(default=timezone.now)
-    sent_at = models.DateTimeField(null=True)
 
     objects: ClassVar[models.Manager[ReportMail]] = ScopedManager(tenant="tenant")
     across_tenants = models.Manager()

@@ -23,7 +23,7 @@ def test_what_another_holds_is_left_to_it():
     WebhookDelivery.across_tenants.create(tenant=tenant, webhook=webhook_of(tenant))
     ended(machine_of(tenant))
     takers = {
-        "notifications_mail": mailing.claim,
+        "notifications_mail": mailing.OUTBOX.claim,
         "notifications_webhook": webhooks.claim,
         "notifications_event": sorting.sort,
     }

@@ -12,6 +12,7 @@ from django.utils import timezone
 from notifications import mailing, sorting
 from notifications.models import DigestClock, Mail, MailTimes, Notice, PersonalChoices
 from tenants.models import Brand, Membership, Role, Tenant, User
+from tenants.outbox import Outbox
 from tests.conftest import machine_of, person
 from tests.notifications.conftest import MailServer
 from tests.notifications.happenings import ended, seen
@@ -396,7 +397,7 @@ def test_one_that_cannot_be_written_holds_up_no_other_and_is_given_up(
 
 
 def test_who_dies_between_claim_and_sent_loses_nothing(due: Mail, mail_server: MailServer, now: Any):
-    assert mailing.claim() == due
+    assert mailing.OUTBOX.claim() == due
     run()
     assert mail_server.taken == [], "for a while it is nobody else's"
     later(now, minutes=2)
@@ -408,7 +409,7 @@ def test_who_dies_after_the_server_took_it_leaves_a_second_one_with_the_same_id(
 ):
     """All that SMTP allows: between the server's word and our note of it lies a moment."""
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(mailing, "_note", lambda *args, **kwargs: (_ for _ in ()).throw(SystemExit))
+        patch.setattr(Outbox, "note", lambda *args, **kwargs: (_ for _ in ()).throw(SystemExit))
         mailing.send_due()
     later(now, minutes=2)
     first, second = mail_server.taken
@@ -416,8 +417,8 @@ def test_who_dies_after_the_server_took_it_leaves_a_second_one_with_the_same_id(
 
 
 def test_a_worker_that_claims_skips_what_another_holds(due: Mail, now: Any):
-    assert mailing.claim() == due
-    assert mailing.claim() is None
+    assert mailing.OUTBOX.claim() == due
+    assert mailing.OUTBOX.claim() is None
 
 
 def test_headers_say_how_to_leave_and_that_nobody_need_answer(due: Mail, mail_server: MailServer, now: Any):

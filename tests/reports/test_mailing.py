@@ -211,7 +211,25 @@ def test_a_mail_server_that_is_away_is_asked_again_and_given_up_in_the_end(
         found = ReportMail.across_tenants.get()
         assert found.attempts == tries and found.next_at > timezone.now()
         ReportMail.across_tenants.update(next_at=timezone.now())
-    assert ReportMail.across_tenants.get().state == "given_up"
+    given_up = ReportMail.across_tenants.get()
+    assert (given_up.state, given_up.problem) == ("given_up", "ConnectionRefusedError")
+
+
+@time_machine.travel(MONDAY, tick=False)
+def test_one_that_cannot_be_written_holds_up_no_other_and_is_given_up(
+    sunflower: Tenant, owner: User, monkeypatch: pytest.MonkeyPatch
+):
+    member = person(sunflower, "member", Role.MEMBER)
+    subscription(owner, sunflower)
+    subscription(member, sunflower)
+    mailing.make_due()
+    whole = mailing.written
+    monkeypatch.setattr(mailing, "written", lambda mail: 1 / 0 if mail.user == owner else whole(mail))
+    for _ in mailing.PAUSES:
+        mailing.send_due()
+        ReportMail.across_tenants.filter(state="waiting").update(next_at=timezone.now())
+    outcomes = dict(ReportMail.across_tenants.values_list("user", "state"))
+    assert outcomes == {owner.pk: "given_up", member.pk: "sent"}
 
 
 # ── The page ─────────────────────────────────────────────────────────────────
