@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
-from portal.words import Text, failure_reason
+from portal.words import Text, failure_reason, is_of_quota
 from tenants.models import Membership, Role
 from vprotect_bridge.models import Machine, Operation
 from vprotect_bridge.plan_wishes import may_change_plans
@@ -75,6 +75,8 @@ def advise(machine: Machine, found: Shortcoming, membership: Membership) -> Advi
             return _about_its_plan(machine, found, membership, reason)
         case _ if not found.has_destination:
             return Advice(reason, instead=NO_DESTINATION_GRANTED)
+        case Reason.FAILED if is_of_quota(reason):
+            return Advice(reason, instead=ASK_PROVIDER)
         case Reason.FAILED:
             return _for(Role.MEMBER, membership, reason, _machine_button("again", machine, membership))
         case _:

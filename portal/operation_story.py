@@ -10,7 +10,6 @@ from django.utils.translation import gettext as _
 
 from portal import access, words
 from tenants.models import Membership, Role
-from vprotect_bridge.limits import QUOTA_USED_UP
 from vprotect_bridge.models import Backup, Machine, Mount, Operation
 
 Kind = Operation.Kind
@@ -47,7 +46,7 @@ def operation_context(operation: Operation, membership: Membership) -> dict[str,
         "operation": operation,
         "steps": steps_of(operation),
         "reason": reason,
-        "is_quota": str(reason) == _(QUOTA_USED_UP),
+        "is_quota": words.is_of_quota(reason),
         "made": _made(operation),
         "may_restore": membership.may(Role.RESTORER),
         "made_instead": "" not in {asked_type, operation.made_type} and asked_type != operation.made_type,

@@ -397,6 +397,11 @@ def failure_reason(status_info: str) -> Text:
     return next((text for pattern, text in _REASONS if re.search(pattern, status_info, re.IGNORECASE)), _SOME_REASON)
 
 
+def is_of_quota(reason: Text) -> bool:
+    """Trying again does not help before the provider has made room."""
+    return str(reason) == _now(QUOTA_USED_UP)
+
+
 def backup_type(name: str) -> Text:
     return BACKUP_TYPE.get(name) or readable(name)
 

@@ -17,9 +17,11 @@ from portal import access, polls, words
 from portal.advice import try_again
 from portal.charts import Chart, charts_of
 from portal.context_processors import upstream_of
-from portal.dashboard import SQUARE, days_until, hero_of, last_failures, matrix_of
+from portal.dashboard import SQUARE, Failure, days_until, hero_of, last_failures, matrix_of
 from portal.views.machines import page_number
+from portal.words import is_of_quota
 from tenants.middleware import TenantRequest
+from tenants.models import Membership
 from vprotect_bridge.backup_days import days_of
 from vprotect_bridge.models import (
     SEVERITY,
@@ -82,7 +84,13 @@ def _failures(request: TenantRequest) -> list[dict[str, Any]]:
     found = last_failures(
         access.visible_backups(member), access.visible_operations(member), access.visible_alerts(member)
     )
-    return [{"failure": one, "again": try_again(one.machine, one.kind, member) if one.machine else ""} for one in found]
+    return [{"failure": one, "again": _again(one, member)} for one in found]
+
+
+def _again(failure: Failure, member: Membership) -> str:
+    if failure.machine is None or is_of_quota(failure.reason):
+        return ""
+    return try_again(failure.machine, failure.kind, member)
 
 
 @require_safe

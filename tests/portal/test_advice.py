@@ -130,6 +130,14 @@ def test_why_the_last_run_failed_is_said_in_words_and_it_can_be_tried_again(brow
     assert "The machine's platform could not be reached. Try again" in found and "kvm-03" not in found
 
 
+def test_what_a_quota_failed_is_for_the_provider_to_mend(browser: Client, machine: Machine):
+    set_up(P.FAILED, said="HARD quota Daily exceeded")
+    for place in PLACES.values():
+        found = advice_at(browser, place)
+        assert "is used up" in words_of(*found) and not [button for tag in found for button in tag.select("a, button")]
+    assert "Ask your provider." in words_of(*advice_at(browser, MACHINE))
+
+
 def test_a_plan_is_resumed_with_one_click(admin: Client, machine: Machine):
     set_up(P.PAUSED, plan={"standing": Standing.PAUSED, "policy_guid": "policy-1"})
     (form,) = [form for tag in advice_at(admin, MACHINE) for form in tag.select("form")]
