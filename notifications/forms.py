@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from notifications.models import ByMail, Choices, MailTimes, PersonalChoices, TenantChoices, Topic, Webhook, Wish
+from tenants.outbound import may_be_called
 from tenants.people import Refused
 
 TOPIC_HELP = {
@@ -68,6 +69,7 @@ class WebhookForm(TopicsForm):
         max_length=500,
         assume_scheme="https",
         label=_("Address"),
+        error_messages={"invalid": _("Type a whole address that begins with https://.")},
         widget=forms.URLInput(attrs={"class": "form-control", "autocomplete": "off", "placeholder": "https://"}),
     )
 
@@ -81,10 +83,20 @@ class WebhookForm(TopicsForm):
         parts = urlsplit(url)
         if parts.username or parts.password or parts.fragment or not parts.hostname:
             raise ValidationError(_("Type an address without a user, a password or a #."))
+        if not _may_be_public(parts.hostname):
+            raise ValidationError(_("Type an address that can be reached from outside: this one is not a public one."))
         return url
 
     def refuse(self, refused: Refused) -> None:
         self.add_error(refused.field or None, str(refused.user_message))
+
+
+def _may_be_public(host: str) -> bool:
+    """What can be told of an address by looking at it; a name is looked up when it is called (`tenants.outbound`)."""
+    try:
+        return may_be_called("127.0.0.1" if host == "localhost" or host.endswith(".localhost") else host)
+    except ValueError:
+        return True
 
 
 class MailTimesForm(forms.ModelForm):

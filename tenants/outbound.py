@@ -19,6 +19,12 @@ MOST_BYTES = 1024 * 1024
 SECONDS = 5.0
 
 
+def may_be_called(address: str) -> bool:
+    """An IP address as text: a public one, or one that the operator allows. Raises `ValueError` for what is none."""
+    ip = ip_address(address.partition("%")[0])
+    return ip.is_global or any(ip in network for network in settings.OUTBOUND_PRIVATE_NETWORKS)
+
+
 class OutboundSession(requests.Session):
     """A `requests` session; raises `requests.RequestException` for what it refuses, as for what fails."""
 
@@ -67,8 +73,7 @@ class _OutboundConnection(HTTPSConnection):
         return connected
 
     def _check(self, address: str) -> None:
-        ip = ip_address(address.partition("%")[0])
-        if not ip.is_global and not any(ip in network for network in settings.OUTBOUND_PRIVATE_NETWORKS):
+        if not may_be_called(address):
             raise NewConnectionError(self, f"{self.host} is not a public address")
 
 

@@ -90,9 +90,12 @@ def test_another_secret_takes_the_place_of_it(browser: Client, hook: Webhook):
     [
         *("", "http://hooks.example/", "ftp://hooks.example/", "file:///etc/passwd", "javascript:alert(1)"),
         *("https://user:password@hooks.example/", "https://hooks.example/#x", "https://", "https://x y/"),
+        *("https://127.0.0.1/x", "https://localhost:9002/x", "https://10.1.2.3/x", "https://[::1]/x"),
+        *("https://169.254.169.254/latest", "https://[::ffff:127.0.0.1]/x"),
     ],
 )
-def test_an_address_that_is_none_is_refused(url: str, browser: Client):
+def test_an_address_that_is_none_or_not_a_public_one_is_refused(url: str, browser: Client, settings: Any):
+    settings.OUTBOUND_PRIVATE_NETWORKS = []
     answer = browser.post(NEW, {**FORM, "url": url})
     assert answer.status_code == 422 and soup_of(answer).select(".error-summary li")
     assert not Webhook.across_tenants.exists()
