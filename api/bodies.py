@@ -27,9 +27,9 @@ def body_of(request: HttpRequest, schema: str) -> dict[str, Any]:
     if not length.isdigit() or int(length) > MOST_BYTES:
         raise Problem("too-large", f"At most {MOST_BYTES} bytes.")
     body = _read(request.read(MOST_BYTES + 1))
-    errors = [_told(error) for error in _validator(schema).iter_errors(body)]
-    if errors:
-        raise Problem("invalid", errors=sorted(errors, key=lambda error: error["field"]))
+    if told := [one for error in _validator(schema).iter_errors(body) for one in _told(error)]:
+        by_field = {one["field"]: one for one in told}
+        raise Problem("invalid", errors=[by_field[field] for field in sorted(by_field)])
     return body
 
 
@@ -63,8 +63,12 @@ def _validator(schema: str) -> Draft202012Validator:
     return Draft202012Validator(SCHEMAS[schema])
 
 
-def _told(error: Any) -> dict[str, str]:
-    return {"field": ".".join(map(str, error.absolute_path)), "detail": error.message[:LONGEST_DETAIL]}
+def _told(error: Any) -> list[dict[str, str]]:
+    """By field; what is missing is named as what is wrong."""
+    if error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        return [{"field": name, "detail": "It is required."} for name in missing]
+    return [{"field": ".".join(map(str, error.absolute_path)), "detail": error.message[:LONGEST_DETAIL]}]
 
 
 def moment_of(body: Mapping[str, Any], field: str) -> datetime | None:
@@ -80,12 +84,14 @@ def moment_of(body: Mapping[str, Any], field: str) -> datetime | None:
 
 # ── The query ────────────────────────────────────────────────────────────────
 
+STATUSES = "failed|overdue|unprotected|paused|protected|deleted|unknown"
+# What fits, and what is said of what does not.
 VALUES = {
-    "limit": r"[1-9][0-9]?|100",
-    "cursor": r"[A-Za-z0-9_=-]{1,4000}",
-    "status": "failed|overdue|unprotected|paused|protected|deleted|unknown",
-    "plan": r"none|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
-    "q": r"[^\x00]{1,100}",
+    "limit": (r"[1-9][0-9]?|100", "a whole number from 1 to 100"),
+    "cursor": (r"[A-Za-z0-9_=-]{1,4000}", "the next_cursor of the page before"),
+    "status": (STATUSES, f"one of {STATUSES.replace('|', ', ')}"),
+    "plan": (r"none|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "none or the id of a plan"),
+    "q": (r"[^\x00]{1,100}", "a text of at most 100 characters"),
 }
 
 
@@ -96,6 +102,7 @@ def query_of(request: HttpRequest, allowed: tuple[str, ...]) -> dict[str, str]:
             raise Problem("unreadable", f"There is no parameter of this name here. Known: {', '.join(allowed) or '–'}.")
         if len(values) > 1:
             raise Problem("unreadable", f"{name} comes more than once.")
-        if not re.fullmatch(VALUES[name], values[0]) or "\ufffd" in values[0]:
-            raise invalid(name, f"It must match {VALUES[name]}.")
+        pattern, words = VALUES[name]
+        if not re.fullmatch(pattern, values[0]) or "\ufffd" in values[0]:
+            raise invalid(name, f"It must be {words}.")
     return request.GET.dict()

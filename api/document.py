@@ -68,7 +68,7 @@ def _in_path(address: str) -> Iterator[Part]:
 
 
 def _in_query(name: str) -> Part:
-    schema: Part = {"type": "string", "pattern": f"^({VALUES[name]})$"}
+    schema: Part = {"type": "string", "pattern": f"^({VALUES[name][0]})$"}
     if name == "limit":
         schema = {"type": "integer", "minimum": 1, "maximum": 100}
     return {"name": name, "in": "query", "description": MEANINGS[name], "schema": schema}

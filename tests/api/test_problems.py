@@ -152,6 +152,11 @@ def test_what_does_not_fit_is_named_by_its_field(body: Any, program: Program, ma
     assert all(len(error["detail"]) <= 200 for error in answer.json()["errors"])
 
 
+def test_what_is_missing_is_named(program: Program, machine: Machine):
+    answer = program.wish(BACKUPS, b'{"priority": 5}')
+    assert answer.json()["errors"] == [{"field": "type", "detail": "It is required."}]
+
+
 def test_a_body_that_is_too_large_is_not_read(program: Program, machine: Machine):
     for size in (64 * 1024 + 1, 3_000_000):
         assert kind(program.wish(BACKUPS, b" " * size)) == "too-large"
