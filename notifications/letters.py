@@ -140,7 +140,14 @@ def _digest(mail: Mail, reader: Reader) -> Letter | None:
         return None
     problems = sum(event.is_problem for event in events)
     names = {"count": problems, "tenant": words.short_name(tenant.name)}
-    if problems:
+    if problems and missing:
+        subject = ngettext(
+            "%(tenant)s: %(count)d problem, and backups are missing",
+            "%(tenant)s: %(count)d problems, and backups are missing",
+            problems,
+        )
+        subject %= names
+    elif problems:
         subject = ngettext("%(tenant)s: %(count)d problem", "%(tenant)s: %(count)d problems", problems) % names
     elif missing:
         subject = _("%(tenant)s: backups are missing") % names

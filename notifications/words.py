@@ -41,7 +41,7 @@ _OPENED: dict[str, Chip] = {
 }
 CLOSED = Chip("protected", "check-circle", _("Over"))
 _TURNS: dict[str, Text] = {
-    Alert.Turn.CUSTOMER: _("You can put it right yourself."),
+    Alert.Turn.CUSTOMER: _("Your organisation can put it right itself."),
     Alert.Turn.PROVIDER: _("Your provider has to put it right."),
 }
 

@@ -203,7 +203,7 @@ def test_a_late_machine_is_told_at_once_to_who_has_a_digest(
     later(now, minutes=1)
     (message,) = mail_server.taken
     assert message["Subject"] == "machine vm-1: the newest good backup is too old"
-    assert "You can put it right yourself." in text_of(message)
+    assert "Your organisation can put it right itself." in text_of(message)
     assert "/t/sunflower/machines/vm-1/" in text_of(message)
 
 
@@ -287,6 +287,15 @@ def test_it_says_what_is_missing_although_nothing_happened(
     for part in (text_of(message), html_of(message).get_text(" ")):
         assert "What is missing (2)" in part and "is new and has no plan" in part and "machine vm-2: Overdue" in part
         assert "nothing ended, no backup and no restore." in part
+
+
+def test_its_subject_tells_of_what_failed_and_of_what_is_missing(
+    machine: Machine, digest: Any, sunflower: Tenant, mail_server: MailServer, now: Any
+):
+    many_fail(sunflower, 2)
+    Machine.across_tenants.update(protection=Protection.OVERDUE)
+    next_morning(now)
+    assert mail_server.taken[-1]["Subject"] == "Sunflower: 2 problems, and backups are missing"
 
 
 @pytest.mark.parametrize(("backups", "subjects"), [("always", ["Sunflower: all is well"]), ("problems", [])])
