@@ -155,6 +155,12 @@ def test_the_log_tells_what_became_of_each(browser: Client, hook: Webhook, sunfl
     assert "backup.failed" in told and "503" in told and "2 tries" in told and "It answered with an error." in told
 
 
+def test_while_it_does_not_answer_the_page_says_until_when_everything_waits(browser: Client, hook: Webhook):
+    assert "everything waits here" not in soup_of(browser.get(page_of(hook))).get_text(" ", strip=True)
+    Webhook.across_tenants.update(failures=3)
+    assert "everything waits here" in soup_of(browser.get(page_of(hook))).get_text(" ", strip=True)
+
+
 def test_the_log_moves_while_something_is_on_its_way(browser: Client, hook: Webhook):
     browser.post(page_of(hook), {"test": "1"})
     poll = soup_of(browser.get(page_of(hook))).select_one("#deliveries")["hx-get"]  # type: ignore[index]
