@@ -6,7 +6,6 @@ A worker that dies leaves its lock, and another one begins the file anew. What c
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
@@ -25,7 +24,7 @@ from reports.models import ReportFile
 from tenants.models import Membership
 from tenants.preferences import as_read_by
 from vprotect_bridge.connection import own_connection, try_lock
-from vprotect_bridge.spool import LEFT_FREE
+from vprotect_bridge.spool import LEFT_FREE, begin, put_in_place
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ def _make(file: ReportFile) -> None:
         return _end(file, State.FAILED)
     part = part_of(file)
     try:
-        write(_open(part), file)
+        write(begin(part), file)
         if part.stat().st_size > MOST_BYTES or not _has_room():
             logger.warning("report %s: no room for its %d bytes", file.pk, part.stat().st_size)
             return _end(file, State.FAILED)
@@ -109,23 +108,13 @@ def _note(file: ReportFile, percent: int) -> None:
     ReportFile.across_tenants.filter(pk=file.pk).update(progress=min(percent, 99))
 
 
-def _open(part: Path) -> Path:
-    """An empty file for its owner alone."""
-    part.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part.unlink(missing_ok=True)
-    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    return part
-
-
 def _has_room() -> bool:
     return shutil.disk_usage(settings.SPOOL_FOLDER).free > LEFT_FREE
 
 
 def _keep(file: ReportFile, part: Path) -> None:
     size = part.stat().st_size
-    with part.open("rb+") as written:
-        os.fsync(written.fileno())
-    part.replace(path_of(file))
+    put_in_place(part, path_of(file))
     _end(file, State.READY, size=size, progress=100)
 
 

@@ -36,20 +36,26 @@ def part_of(download_id: UUID) -> Path:
 
 
 def open_part(download_id: UUID) -> Path:
-    """An empty file to write to, for its owner alone; what an earlier try left is gone."""
-    path = part_of(download_id)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    return path
+    return begin(part_of(download_id))
 
 
 def finish(download_id: UUID) -> None:
+    put_in_place(part_of(download_id), path_of(download_id))
+
+
+def begin(part: Path) -> Path:
+    """An empty file to write to, for its owner alone; what an earlier try left is gone."""
+    part.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    return part
+
+
+def put_in_place(part: Path, path: Path) -> None:
     """From now on it is whole, also after a power cut."""
-    part = part_of(download_id)
     with part.open("rb+") as file:
         os.fsync(file.fileno())
-    part.replace(path_of(download_id))
+    part.replace(path)
 
 
 def has_room_for(download: Download, size: int) -> bool:
