@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from portal import dates
 from vprotect_bridge.limits import QUOTA_USED_UP
-from vprotect_bridge.models import Download, Machine, Operation, Protection
+from vprotect_bridge.models import Machine, Operation, Protection
 from vprotect_bridge.places import EXACT_UP_TO
 from vprotect_bridge.targets import State
 
@@ -144,71 +144,6 @@ TASK_TYPE = {
     "SNAPSHOT_REVERSION": _("Going back to a snapshot"),
     "OLD_BACKUPS_REMOVAL": _("Removing aged-out backups"),
     "OLD_SNAPSHOTS_REMOVAL": _("Removing aged-out snapshots"),
-}
-
-AUDIT_ACTION = {
-    "backup_requested": _("Backup asked for"),
-    "restore_requested": _("Restore asked for"),
-    "mount_requested": _("Opening of a backup asked for"),
-    "close_requested": _("Closing of a backup asked for"),
-    "download_requested": _("Single files asked for"),
-    "download_taken": _("Single files taken"),
-    "download_removed": _("Single files removed"),
-    "cancel_requested": _("Cancelling asked for"),
-    "plan_assigned": _("Machine put into a plan"),
-    "plan_create": _("Plan made"),
-    "plan_edit": _("Plan changed"),
-    "plan_pause": _("Plan paused"),
-    "plan_resume": _("Plan resumed"),
-    "plan_delete": _("Plan deleted"),
-    "plan_finish": _("Half-done change of a plan finished"),
-    "plan_undo": _("Half-done change of a plan taken back"),
-    "claim_machine": _("Machine assigned"),
-    "machine_taken": _("Machine assigned to somebody else"),
-    "history_received": _("Restore points received"),
-    "history_handed_over": _("Restore points handed over"),
-    "owner_change_settled": _("Change of owner settled"),
-    "identity_connected": _("Account connected with the organisation's sign-in"),
-    "member_joined": _("Person joined through the organisation's sign-in"),
-    "identity_provider_added": _("Sign-in of the organisation set up"),
-    "identity_provider_changed": _("Sign-in of the organisation changed"),
-    "identity_provider_removed": _("Sign-in of the organisation removed"),
-    "tenant_added": _("Customer added"),
-    "tenant_changed": _("Customer changed by the provider"),
-    "tenant_suspended": _("Customer suspended"),
-    "tenant_stays": _("Customer active again"),
-    "tenant_exported": _("Data exported"),
-    "tenant_removed": _("Customer removed"),
-    "membership_added": _("Person added by the provider"),
-    "membership_changed": _("Person changed by the provider"),
-    "membership_removed": _("Person removed by the provider"),
-    "claim_added": _("Machines assigned"),
-    "claim_removed": _("Machines taken back"),
-    "report_requested": _("Report asked for"),
-    "report_mails_changed": _("Reports by mail chosen"),
-    "report_taken": _("Report saved"),
-    "calendar_made": _("Address of a calendar made"),
-    "calendar_revoked": _("Address of a calendar revoked"),
-    "price_added": _("Price set"),
-    "price_changed": _("Price changed"),
-    "price_removed": _("Price removed"),
-    "login_unpaused": _("Login to the backup system tried again"),
-    "member_invited": _("Person invited"),
-    "invitation_accepted": _("Invitation accepted"),
-    "invitation_revoked": _("Invitation taken back"),
-    "member_changed": _("Role or machines of a person changed"),
-    "member_removed": _("Person removed"),
-    "settings_changed": _("Settings changed"),
-    "notifications_chosen": _("Notifications of everybody chosen"),
-    "webhook_added": _("Webhook added"),
-    "webhook_changed": _("Webhook changed"),
-    "webhook_secret_changed": _("Webhook got a new secret"),
-    "webhook_removed": _("Webhook removed"),
-    "mail_sent_again": _("Mail sent again by the provider"),
-    "webhookdelivery_sent_again": _("Call of a webhook sent again by the provider"),
-    "token_made": _("API token made"),
-    "token_revoked": _("API token revoked"),
-    "name_changed": _("Person took another name"),
 }
 
 # vProtect's own texts name hosts and paths (docs/vprotect-api.md, 20, trap 36): only these sentences are shown.
@@ -414,34 +349,6 @@ def readable(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-# ── Files ────────────────────────────────────────────────────────────────────
-
-FILE_TYPE = {
-    "DIRECTORY": Chip("plain", "folder", _("Folder")),
-    "REGULAR_FILE": Chip("plain", "file-earmark", _("File")),
-    "SYMLINK": Chip("plain", "link-45deg", _("Link")),
-    "BROKEN_SYMLINK": Chip("plain", "link-45deg", _("Broken link")),
-}
-DOWNLOAD = {
-    "waiting": WAITING,
-    "fetching": Chip("running", "arrow-repeat", _("Being fetched")),
-    "ready": Chip("protected", "check-circle", _("Ready")),
-    "failed": Chip("failed", "x-circle", _("Failed")),
-    "refused": Chip("failed", "slash-circle", _("Refused")),
-    "cancelled": Chip("gone", "slash-circle", _("Cancelled")),
-    "removed": Chip("gone", "trash", _("Removed")),
-}
-
-
-def download(shown: Download) -> Chip:
-    is_over = shown.state == Download.State.READY and not shown.is_there
-    return DOWNLOAD[Download.State.REMOVED if is_over else shown.state]
-
-
-def file_type(name: str) -> Chip:
-    return FILE_TYPE.get(name) or Chip("plain", "question-circle", readable(name) or _("Something else"))
-
-
 def visible_name(name: str) -> str:
     """A file's name with nothing hidden in it: what has no picture, or turns the direction, is shown by its number."""
     shown = "".join(_visible(sign) for sign in name)
@@ -454,20 +361,3 @@ def _visible(sign: str) -> str:
         return "↵"
     is_hidden = unicodedata.category(sign) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
     return f"⟨{ord(sign):04X}⟩" if is_hidden else sign
-
-
-_RIGHTS = (("r", 4, _("read")), ("w", 2, _("change")), ("x", 1, _("run or enter")))
-
-
-def rights(mode: int) -> str:
-    """rw-r--r--, as people who know it write it."""
-    return "".join(sign if mode >> shift & bit else "-" for shift in (6, 3, 0) for sign, bit, _word in _RIGHTS)
-
-
-def rights_sentence(mode: int) -> str:
-    """The same in words: "Owner: read, change. Group: read. Others: nothing."."""
-    parts = []
-    for who, shift in ((_("Owner"), 6), (_("Group"), 3), (_("Others"), 0)):
-        may = [str(word) for _sign, bit, word in _RIGHTS if mode >> shift & bit]
-        parts.append(f"{who}: {', '.join(may) or _('nothing')}.")
-    return " ".join(parts)

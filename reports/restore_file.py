@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from portal import dates, words
 from portal.access import visible_machines, visible_operations
+from portal.audit_words import AUDIT_ACTION
 from portal.operation_story import reasons
 from portal.operation_words import event_sentence, task_chip
 from portal.templatetags.portal_words import duration, role_name, task_name
@@ -111,7 +112,7 @@ def _references(operation: Operation) -> Facts:
     facts = [
         (
             _("Audit entry"),
-            f"{entry.pk} · {words.AUDIT_ACTION.get(entry.action, entry.action)} · {dates.full(entry.at)} · "
+            f"{entry.pk} · {AUDIT_ACTION.get(entry.action, entry.action)} · {dates.full(entry.at)} · "
             f"{entry.actor_name} ({role_name(entry.role)})",
         )
         for entry in entries.filter(at__gte=operation.created_at - timedelta(minutes=5)).order_by("at")[:20]

@@ -14,9 +14,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from portal import dates, operation_words, plan_words, polls, words
+from portal import dates, file_words, operation_words, plan_words, polls, words
 from portal.advice import advise
 from portal.advice import try_again as again
+from portal.audit_words import AUDIT_ACTION
 from portal.machine_list import PlanInList
 from portal.words import Chip
 from tenants.models import Role, Tenant
@@ -232,7 +233,7 @@ def minute(moment: datetime) -> str:
 
 @register.filter
 def action_name(action: str) -> words.Text:
-    return words.AUDIT_ACTION.get(action) or words.readable(action)
+    return AUDIT_ACTION.get(action) or words.readable(action)
 
 
 @register.filter
@@ -260,12 +261,12 @@ def visible_name(name: str) -> str:
 
 @register.inclusion_tag("portal/partials/chip.html")
 def download_chip(download: Download) -> dict[str, Chip]:
-    return {"chip": words.download(download)}
+    return {"chip": file_words.download(download)}
 
 
 @register.filter
 def file_type(name: str) -> Chip:
-    return words.file_type(name)
+    return file_words.file_type(name)
 
 
 @register.filter
@@ -276,9 +277,9 @@ def file_size(count: int) -> str:
 
 @register.filter
 def rights(mode: int | None) -> str:
-    return "–" if mode is None else words.rights(mode)
+    return "–" if mode is None else file_words.rights(mode)
 
 
 @register.filter
 def rights_sentence(mode: int | None) -> str:
-    return _("not known") if mode is None else words.rights_sentence(mode)
+    return _("not known") if mode is None else file_words.rights_sentence(mode)

@@ -15,7 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from portal import access, words
+from portal import access
+from portal.audit_words import AUDIT_ACTION
 from tenants.audit_file import audit_file as csv_of
 from tenants.middleware import TenantRequest
 from tenants.models import AuditEntry
@@ -27,9 +28,7 @@ class AuditFilter(forms.Form):
     """Anything odd in the address falls back, so that a shared link always opens."""
 
     q = forms.CharField(max_length=100, required=False, label=_("Person or machine"))
-    action = forms.ChoiceField(
-        choices=[("", _("Everything")), *words.AUDIT_ACTION.items()], required=False, label=_("What")
-    )
+    action = forms.ChoiceField(choices=[("", _("Everything")), *AUDIT_ACTION.items()], required=False, label=_("What"))
     since = forms.DateField(required=False, label=_("From"), widget=forms.DateInput(attrs={"type": "date"}))
     until = forms.DateField(required=False, label=_("To"), widget=forms.DateInput(attrs={"type": "date"}))
 

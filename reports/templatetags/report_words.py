@@ -10,6 +10,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
 from portal import dates, words
+from portal.file_words import DOWNLOAD
 from portal.words import Chip
 from reports import charts, prices
 from reports.chargeback import Compared
@@ -77,7 +78,7 @@ def age(moment: datetime) -> str:
 FILE_CHIP = {
     "waiting": words.WAITING,
     "making": Chip("running", "arrow-repeat", _("Being made")),
-    **{state: words.DOWNLOAD[state] for state in ("ready", "failed", "removed")},
+    **{state: DOWNLOAD[state] for state in ("ready", "failed", "removed")},
 }
 
 
