@@ -67,6 +67,14 @@ OF_THE_TENANT = {
     "notifications": "notifications/",
     "notification-settings": "settings/notifications/",
     "webhook-new": "settings/webhooks/new/",
+    "report-protection": "reports/",
+    "report-usage": "reports/usage/",
+    "report-calendar": "reports/calendar/",
+    "report-mails": "reports/mail/",
+    "report-files": "reports/files/",
+    "tokens": "tokens/",
+    "token-new": "tokens/new/",
+    "tokens-of-all": "settings/tokens/",
     "status": "status/",
     "not-found": "nowhere/",
 }
@@ -76,6 +84,7 @@ OF_THE_PERSON = {
     "password": "/accounts/password/change/",
     "second-factor": "/accounts/2fa/",
     "sessions": "/accounts/sessions/",
+    "api": "/api/v1/docs",
     "sign-out": "/accounts/logout/",
 }
 OF_OPERATORS = {
@@ -88,6 +97,11 @@ OF_OPERATORS = {
     "operator-machines": "/vprotect_bridge/machine/",
     "operator-operations": "/vprotect_bridge/operation/",
     "operator-audit": "/tenants/auditentry/",
+    "operator-limits": "/tenants/tenant/limits/",
+    "operator-alerts": "/vprotect_bridge/alert/",
+    "operator-mails": "/notifications/mail/",
+    "operator-prices": "/reports/price/",
+    "operator-usage": "/reports/chargebacksize/",
 }
 
 
