@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from django.utils.translation import gettext as _
 from portal import dates
 from portal.charts import GIB, TONES, Chart, Series, Unit
 from portal.templatetags.portal_words import size
+from reports.breakdown import Breakdown
 from reports.months import Month
 from reports.usage import Usage
 
@@ -18,25 +20,25 @@ from reports.usage import Usage
 MOST_SERIES = len(TONES)
 
 
-def stored_chart(usage: Usage) -> Chart:
+def stored_chart(usage: Usage, breakdown: Breakdown) -> Chart:
     """Days without a record are gaps, not zeros."""
-    days, rows, names = days_of(usage.month), usage.days, usage.destinations
-    recorded = {row["day"] for row in rows}
-    kept = {(row["day"], row["destination_guid"]): int(row["bytes"]) for row in rows}
-    places = sorted({place for (_day, place), held in kept.items() if held})
-    shown, rest = places[: MOST_SERIES - 1], places[MOST_SERIES - 1 :]
-    groups = [[place] for place in shown] + ([rest] if rest else [])
+    days, totals = days_of(usage.month), Counter[date]()
+    for row in usage.days:
+        totals[row["day"]] += int(row["bytes"])
+    keys = list(breakdown.names)
+    kept = {key: [breakdown.kept.get((day, key), 0) for day in days] for key in keys}
+    if len(keys) >= MOST_SERIES and totals.total() > sum(map(sum, list(kept.values())[:MOST_SERIES])):
+        # One colour is for what is left.
+        keys = keys[: MOST_SERIES - 1]
+    others = [totals[day] - sum(kept[key][place] for key in keys) for place, day in enumerate(days)]
+    parts = [(breakdown.names[key], kept[key]) for key in keys] + ([(_("others"), others)] if any(others) else [])
     series = [
-        Series(
-            destination_name(group[0], names) if len(group) == 1 else _("others"),
-            TONES[number],
-            [sum(kept.get((day, place), 0) for place in group) if day in recorded else None for day in days],
-        )
-        for number, group in enumerate(groups)
+        Series(name, tone, [held if day in usage.looks else None for day, held in zip(days, sizes, strict=True)])
+        for (name, sizes), tone in zip(parts, TONES, strict=False)
     ]
-    last = max(recorded, default=None)
-    total = sum(held for (day, _place), held in kept.items() if day == last)
-    summary = _("%(size)s were kept on %(day)s.") % {"size": size(total), "day": dates.day(last)} if last else ""
+    last = max(usage.recorded, default=None)
+    words = {"size": size(totals[last]), "day": dates.day(last)} if last else {}
+    summary = _("%(size)s were kept on %(day)s.") % words if last else ""
     labels = [dates.day(day) for day in days]
     return Chart("stored", "stacked", _("Kept per day"), summary, _("Day"), labels, series, Unit("GiB", GIB, size))
 
@@ -64,11 +66,6 @@ def _last_words(told: Mapping[date, tuple[int, int | None]]) -> str:
         return ""
     words = {"protected": protected, "all": told[last][0], "day": dates.day(last)}
     return _("%(protected)d of %(all)d machines were protected on %(day)s.") % words
-
-
-def destination_name(guid: str, names: Mapping[str, str]) -> str:
-    """A tenant knows the names of what it was granted."""
-    return names.get(guid) or (_("another destination") if guid else _("unknown"))
 
 
 def _count(number: int | None) -> str:

@@ -15,6 +15,7 @@ TABLES = {
     ),
     "reports_chargebacksize": Access(operator="SELECT", worker=EVERYTHING, reason="of all tenants; not for web"),
     "reports_machineusage": tenant_owned(web="SELECT", operator="SELECT"),
+    "reports_machinemonth": tenant_owned(web="SELECT", operator="SELECT"),
     "reports_tenantusage": tenant_owned(web="SELECT", operator="SELECT"),
     "reports_reportsubscription": tenant_owned(
         web="SELECT, INSERT, UPDATE (every, enclosed, next_at), DELETE", operator="SELECT, DELETE"

@@ -13,7 +13,7 @@ from django.utils.translation import get_language
 
 from reports.models import ReportFile
 from tenants.audit import record_of
-from tenants.models import Membership
+from tenants.models import Membership, Role
 from vprotect_bridge.doorbell import ring
 
 Kind, Format, State = ReportFile.Kind, ReportFile.Format, ReportFile.State
@@ -22,8 +22,8 @@ MOST_KEPT = 20
 
 
 def may_have(membership: Membership, kind: str) -> bool:
-    """Protection and restores are for everybody, of the machines that they see; usage is for administrators of all."""
-    return kind != Kind.USAGE or membership.administers_all
+    """Protection and restores are for everybody, usage is for administrators; all of the machines that they see."""
+    return kind != Kind.USAGE or membership.may(Role.ADMIN)
 
 
 def own_files(membership: Membership) -> QuerySet[ReportFile]:

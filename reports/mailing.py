@@ -25,7 +25,7 @@ from reports.models import Enclosed, ReportFile, ReportMail, ReportSubscription
 from reports.months import Month
 from reports.protection import Period, summary_of
 from reports.subscriptions import next_morning, period_before, zone_of
-from reports.templatetags.report_words import percent
+from reports.templatetags.report_words import in_gib_months, percent
 from reports.usage import usage_of
 from tenants import mails
 from tenants.models import Membership, Tenant
@@ -152,7 +152,7 @@ def needs_more_than_a_password(tenant: Tenant) -> bool:
 def _letter(mail: ReportMail, membership: Membership, *, is_kept_back: bool) -> mails.Letter:
     tenant = membership.tenant
     if mail.kind == Kind.USAGE:
-        subject, paragraphs, link = _of_usage(mail, tenant)
+        subject, paragraphs, link = _of_usage(mail, membership)
     else:
         subject, paragraphs, link = _of_protection(mail, membership)
     own = f"{settings.PORTAL_URL}{reverse('report-mails', args=[tenant.slug])}"
@@ -191,14 +191,14 @@ def _of_protection(mail: ReportMail, membership: Membership) -> tuple[str, tuple
     return subject, paragraphs, f"{reverse('report-protection', args=[tenant.slug])}?days={7 if days == 7 else 30}"
 
 
-def _of_usage(mail: ReportMail, tenant: Tenant) -> tuple[str, tuple[str, ...], str]:
-    usage = usage_of(tenant, Month.of(mail.first_day))
+def _of_usage(mail: ReportMail, membership: Membership) -> tuple[str, tuple[str, ...], str]:
+    tenant, usage = membership.tenant, usage_of(membership, Month.of(mail.first_day))
     names = {"month": usage.month, "tenant": tenant.name}
     subject = _("Usage of %(tenant)s in %(month)s") % names
     if usage.price:
         said = _("It comes to %(total)s.") % {"total": prices.money(usage.total, usage.price.currency)}
     else:
-        said = _("Your provider has set no prices for this month.")
+        said = _("%(amount)s GiB-months were kept.") % {"amount": in_gib_months(usage, usage.byte_days)}
     recorded = _("%(recorded)s of %(days)s days were written down.") % {
         "recorded": len(usage.recorded),
         "days": usage.month.days,

@@ -67,10 +67,42 @@ class MachineUsage(DailyUsage):
                 fields=["tenant", "day", "machine_guid", "destination_guid"], name="one_usage_per_machine_and_place"
             ),
         ]
-        indexes = [
-            # The page shows the largest of a day, however many machines there are.
-            models.Index(fields=["tenant", "day", "-stored_bytes"], name="usage_largest_of_day"),
+
+
+class MachineMonth(models.Model):
+    """Days of `MachineUsage` added up: of a machine in a plan at a destination, in the month that begins on `month`.
+
+    `byte_days` and `machine_days` (those on which it was protected) are whole numbers, which lose nothing.
+    """
+
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="+", db_index=False)
+    month = models.DateField()
+    machine_guid = models.CharField(max_length=64)
+    machine_name = models.TextField(blank=True)
+    plan_id = models.CharField(max_length=36, blank=True)
+    plan_name = models.TextField(blank=True)
+    destination_guid = models.CharField(max_length=64, blank=True)
+    byte_days = models.BigIntegerField()
+    machine_days = models.IntegerField()
+
+    objects: ClassVar[models.Manager[MachineMonth]] = ScopedManager(tenant="tenant")
+    across_tenants = models.Manager()
+
+    class Meta:
+        base_manager_name = "across_tenants"
+        default_manager_name = "across_tenants"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "month", "machine_guid", "plan_id", "destination_guid"], name="one_sum_per_month"
+            ),
         ]
+        indexes = [
+            # The page shows the largest first, however many machines there are.
+            models.Index(fields=["tenant", "month", "-byte_days"], name="usage_largest_of_month"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tenant} {self.month:%Y-%m}"
 
 
 class TenantUsage(DailyUsage):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
@@ -28,20 +28,24 @@ def rounded(amount: Fraction, currency: str) -> Decimal:
     return exact.quantize(Decimal(1), ROUND_HALF_UP).scaleb(-get_currency_precision(currency))
 
 
-def shares(total: Decimal, weights: Sequence[Fraction], currency: str) -> list[Decimal]:
-    """The total divided by weights and rounded, so that the parts add up to it exactly: what rounding down leaves over
-    goes to those who lost most by it."""
-    whole = sum(weights, Fraction(0))
-    if not whole:
-        return [Decimal(0)] * len(weights)
-    step = 10 ** get_currency_precision(currency)
-    exact = [Fraction(total) * step * weight / whole for weight in weights]
-    parts = [int(share) for share in exact]
-    left = int(total * step) - sum(parts)
-    by_loss = sorted(range(len(weights)), key=lambda place: parts[place] - exact[place])
-    for place in by_loss[:left]:
-        parts[place] += 1
-    return [Decimal(part).scaleb(-get_currency_precision(currency)) for part in parts]
+def shares(
+    total: Decimal, weights: Iterable[Fraction], currency: str, *, whole: Fraction, before: Fraction = Fraction(0)
+) -> Iterator[Decimal]:
+    """The total divided by weights, of which the `whole` is the sum, so that the parts add up to it exactly.
+
+    Each is what the rounded share of all up to it has more than that of all before it: so a page of a list, after what
+    weighs `before`, needs none of the others.
+    """
+    share = _share(total, before, whole, currency)
+    for weight in weights:
+        before += weight
+        until = _share(total, before, whole, currency)
+        yield until - share
+        share = until
+
+
+def _share(total: Decimal, part: Fraction, whole: Fraction, currency: str) -> Decimal:
+    return rounded(Fraction(total) * part / whole if whole else Fraction(0), currency)
 
 
 def money(amount: Decimal | None, currency: str) -> str:

@@ -6,6 +6,7 @@ present. It belongs to who owned its machine when it was made. A machine is prot
 "Protected" at the last look. Days are the tenant's own.
 
 Looks come every hour, and each takes the place of the one before; a day without any has no record, and is said so.
+What a month's days add up to for each machine is kept beside them (`MachineMonth`), so that a page need not add.
 
 Days before the first look can be put together later, by an operator's command: with the restore points that are still
 there, each from the day on which it was made. That is the least that was kept then, for what was removed since is
@@ -18,8 +19,10 @@ from datetime import date, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.utils import timezone
 
-from reports.models import MachineUsage, TenantUsage
+from reports.models import MachineMonth, MachineUsage, TenantUsage
+from reports.months import Month
 from tenants.models import Tenant
 
 # Two workers at once would wait for each other's rows in another order.
@@ -125,14 +128,41 @@ _TENANTS_BEFORE = """
     WHERE day < (SELECT min(day) FROM reports_tenantusage WHERE tenant_id = kept.tenant_id)
     GROUP BY tenant_id, day, destination_guid
 """
+# All months from the one that begins on `since`.
+_MONTHS = """
+    WITH summed AS (
+        SELECT tenant_id, date_trunc('month', day)::date AS month, machine_guid, max(machine_name) AS machine_name,
+            plan_id, max(plan_name) AS plan_name, destination_guid, sum(stored_bytes)::bigint AS byte_days,
+            coalesce(sum(protected_machines), 0) AS machine_days
+        FROM reports_machineusage WHERE day >= %(since)s GROUP BY 1, 2, 3, 5, 7
+    ), gone AS (
+        DELETE FROM reports_machinemonth kept WHERE month >= %(since)s AND NOT EXISTS (
+            SELECT FROM summed WHERE summed.tenant_id = kept.tenant_id AND summed.month = kept.month
+                AND summed.machine_guid = kept.machine_guid AND summed.plan_id = kept.plan_id
+                AND summed.destination_guid = kept.destination_guid
+        )
+    )
+    INSERT INTO reports_machinemonth AS kept (tenant_id, month, machine_guid, machine_name, plan_id, plan_name,
+        destination_guid, byte_days, machine_days)
+    SELECT tenant_id, month, machine_guid, machine_name, plan_id, plan_name, destination_guid, byte_days, machine_days
+    FROM summed
+    ON CONFLICT (tenant_id, month, machine_guid, plan_id, destination_guid) DO UPDATE SET
+        machine_name = EXCLUDED.machine_name, plan_name = EXCLUDED.plan_name, byte_days = EXCLUDED.byte_days,
+        machine_days = EXCLUDED.machine_days
+        WHERE (kept.machine_name, kept.plan_name, kept.byte_days, kept.machine_days) IS DISTINCT FROM
+            (EXCLUDED.machine_name, EXCLUDED.plan_name, EXCLUDED.byte_days, EXCLUDED.machine_days)
+"""
 
 
 @transaction.atomic
 def record_usage() -> None:
     """Of today, by each tenant's own day. Twice is as good as once."""
+    # No tenant's own day is further back than yesterday.
+    since = Month.of(timezone.now().date() - timedelta(days=1)).first
     with connection.cursor() as cursor:
         for statement in (_ALONE, _WHOLE_TABLES, _MACHINES, _FORGET_TENANTS, _TENANTS):
             cursor.execute(statement)
+        cursor.execute(_MONTHS, {"since": since})
 
 
 @transaction.atomic
@@ -146,17 +176,22 @@ def reconstruct_usage(first: date) -> int:
         cursor.execute(_MACHINES_BEFORE, {"first": first})
         rows = cursor.rowcount
         cursor.execute(_TENANTS_BEFORE)
+        cursor.execute(_MONTHS, {"since": Month.of(first).first})
     return rows
 
 
 def forget_old_usage(today: date) -> int:
-    """What is older than `USAGE_RETENTION_DAYS` (0 = kept for ever), and all of tenants that were removed."""
+    """Months that ended more than `USAGE_RETENTION_DAYS` ago (0 = kept for ever), and all of tenants that were removed.
+
+    Whole months: what is left of one would be its bill.
+    """
     removed = 0
-    old = {"day__lt": today - timedelta(days=settings.USAGE_RETENTION_DAYS)} if settings.USAGE_RETENTION_DAYS else None
+    kept_from = Month.of(today - timedelta(days=settings.USAGE_RETENTION_DAYS)).first
     for tenant in Tenant.objects.all():
-        if tenant.removed_at is None and old is None:
+        if tenant.removed_at is None and not settings.USAGE_RETENTION_DAYS:
             continue
-        for model in (MachineUsage, TenantUsage):
-            rows = model.across_tenants.filter(tenant=tenant, **({} if tenant.removed_at else old or {}))
+        for model, field in ((MachineUsage, "day"), (TenantUsage, "day"), (MachineMonth, "month")):
+            rows = model.across_tenants.filter(tenant=tenant)
+            rows = rows if tenant.removed_at else rows.filter(**{f"{field}__lt": kept_from})
             removed += rows._raw_delete(rows.db) or 0
     return removed

@@ -3,96 +3,126 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import date
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from portal import dates
-from reports import prices
-from reports.charts import destination_name
 from reports.csv_files import exact, write_csv
-from reports.models import ReportFile
+from reports.models import MachineUsage, ReportFile
 from reports.months import Month
-from reports.pdf import MOST_ROWS, Sheet, Table, made_at
-from reports.templatetags.report_words import in_gib_months, in_machine_months
-from reports.usage import Line, Usage, machines_of, usage_of
+from reports.names import destination_name, machine_name, plan_name, plan_of
+from reports.usage import Line, MachineLine, Usage, machine_lines, machine_rows, rows_of, usage_of
+from reports.usage_pdf import write_pdf
 from tenants.models import Membership
 
 COLUMNS = (
-    *("month", "what", "name", "id", "GiB-months", "machine-months", "price per GiB-month"),
-    *("price per machine-month", "cost", "currency"),
+    *("month", "day", "what", "name", "id", "plan", "destination", "bytes", "GiB-months", "machine-months"),
+    *("price per GiB-month", "price per machine-month", "cost", "currency", "note"),
 )
+# Of machines by day; a file of more would be too large, and has the days by plan and destination only.
+MOST_DAY_ROWS = 250_000
 
 
 def write(path: Path, file: ReportFile, membership: Membership, tell: Callable[[int], None]) -> None:
     assert file.first_day  # noqa: S101 — said when it was asked for
-    usage = usage_of(membership.tenant, Month.of(file.first_day))
+    usage = usage_of(membership, Month.of(file.first_day))
+    tell(10)
+    machines = machine_lines(membership, usage)
     tell(20)
-    machines = machines_of(membership.tenant, usage)
-    tell(40)
     if file.format == ReportFile.Format.CSV:
-        write_csv(path, COLUMNS, csv_rows(usage, machines))
+        write_csv(path, COLUMNS, csv_rows(membership, usage, machines, tell))
     else:
-        write_pdf(path, membership, usage, machines)
+        write_pdf(path, membership, usage, machines, sentences(usage))
 
 
-def csv_rows(usage: Usage, machines: list[Line]) -> Iterator[tuple[object, ...]]:
-    """What the bill consists of, its total, and that total again by plan and by machine: each part adds up to it."""
-    price = usage.price
+def csv_rows(
+    membership: Membership, usage: Usage, machines: list[MachineLine], tell: Callable[[int], None]
+) -> Iterator[tuple[object, ...]]:
+    """What has to be known; what the bill consists of, its total, and that total again by plan and by machine: each
+    part adds up to it. Then what was kept day by day."""
+    price, row = usage.price, partial(_row, usage)
     per_gib, per_machine = (price.per_gib_month, price.per_machine_month) if price else (None, None)
+    by_machine = machine_rows(membership, usage.month)
+    has_machines = by_machine.count() <= MOST_DAY_ROWS
+    for sentence in sentences(usage):
+        yield row("note", note=sentence)
+    if not has_machines:
+        yield row("note", note=_("There are too many machines to list each of their days: days are by plan."))
     for line in usage.storage:
-        name = destination_name(line.key, usage.destinations)
         known = line.key if line.key in usage.destinations else ""
-        yield _row(usage, "kept", name, known, line.byte_days, None, (per_gib, None), line.cost)
-    yield _row(usage, "protected machines", "", "", None, usage.machine_days, (None, per_machine), usage.machines_cost)
-    yield _row(usage, "total", "", "", usage.byte_days, usage.machine_days, (None, None), usage.total)
-    for what, lines in (("plan", usage.plans), ("machine", machines)):
-        for line in lines:
-            yield _row(usage, what, line.name, line.key, line.byte_days, line.machine_days, (None, None), line.cost)
+        name = destination_name(usage, line.key)
+        yield row("kept", name, known, byte_days=line.byte_days, per_gib=per_gib, cost=line.cost)
+    days, cost = usage.machine_days, usage.machines_cost
+    yield row("protected machines", machine_days=days, per_machine=per_machine, cost=cost)
+    yield row("total", byte_days=usage.byte_days, machine_days=usage.machine_days, cost=usage.total)
+    for line in usage.plans:
+        yield row("plan", plan_name(usage, line.key, line.name), line.key, **_amounts(line))
+    for machine in machines:
+        where = destination_name(usage, machine.destination_guid) if machine.byte_days else ""
+        names: dict[str, Any] = {"plan": plan_of(usage, machine), "destination": where}
+        yield row("machine", machine_name(machine), machine.key, **names, **_amounts(machine))
+    rows = by_machine if has_machines else rows_of(membership, usage.month)
+    yield from (row("day", **fields) for fields in _days(usage, rows.order_by("day", "pk"), tell))
+
+
+def _amounts(line: Line) -> dict[str, Any]:
+    return {"byte_days": line.byte_days, "machine_days": line.machine_days, "cost": line.cost}
+
+
+def _days(usage: Usage, rows: QuerySet[Any], tell: Callable[[int], None]) -> Iterator[dict[str, Any]]:
+    told = None
+    for kept in rows.iterator(chunk_size=5000):
+        day: date = kept.day
+        if day != told:
+            told = day
+            tell(20 + 80 * (day.day - 1) // usage.month.days)
+        of_machine = {"name": kept.machine_name, "key": kept.machine_guid} if isinstance(kept, MachineUsage) else {}
+        yield {
+            **of_machine,
+            "day": day,
+            "plan": plan_name(usage, kept.plan_id, kept.plan_name),
+            "destination": destination_name(usage, kept.destination_guid) if kept.stored_bytes else "",
+            "size": kept.stored_bytes,
+            "note": "put together later" if usage.looks.get(day) else "",
+        }
 
 
 def _row(
     usage: Usage,
     what: str,
-    name: str,
-    key: str,
-    byte_days: int | None,
-    machine_days: int | None,
-    per: tuple[Decimal | None, Decimal | None],
-    cost: Decimal | None,
+    name: str = "",
+    key: str = "",
+    *,
+    day: date | None = None,
+    plan: str = "",
+    destination: str = "",
+    size: int | None = None,
+    byte_days: int | None = None,
+    machine_days: int | None = None,
+    per_gib: Decimal | None = None,
+    per_machine: Decimal | None = None,
+    cost: Decimal | None = None,
+    note: str = "",
 ) -> tuple[object, ...]:
     return (
-        *(usage.month.key, what, name, key),
+        *(usage.month.key, day, what, name, key, plan, destination, size),
         None if byte_days is None else exact(usage.gib_months(byte_days)),
         None if machine_days is None else exact(usage.machine_months(machine_days)),
-        *(*per, cost, usage.price.currency if usage.price else None),
+        *(per_gib, per_machine, cost, usage.price.currency if usage.price else None, note),
     )
-
-
-def write_pdf(path: Path, membership: Membership, usage: Usage, machines: list[Line]) -> None:
-    title = _("Usage in %(month)s") % {"month": usage.month}
-    sheet = Sheet(title, membership.tenant.name, made_at(membership))
-    for sentence in sentences(usage):
-        sheet.small(sentence)
-    sheet.heading(_("What it comes to") if usage.price else _("Kept, by destination"))
-    sheet.table_of(_bill(usage))
-    sheet.heading(_("By plan"))
-    plans = [(_plan_name(line), line) for line in usage.plans]
-    sheet.table_of(_divided(usage, _("Plan"), plans))
-    sheet.heading(_("By machine"))
-    shown = [(line.name or _("A machine that is no longer yours"), line) for line in machines[:MOST_ROWS]]
-    sheet.table_of(_divided(usage, _("Machine"), shown))
-    if len(machines) > MOST_ROWS:
-        sheet.small(
-            _("%(count)d more machines are in the file for spreadsheets.") % {"count": len(machines) - MOST_ROWS}
-        )
-    sheet.output(str(path))
 
 
 def sentences(usage: Usage) -> Iterator[str]:
     """What has to be known to read the figures."""
+    if not usage.is_over:
+        yield _("The month is not over: these are the figures so far.")
     recorded, days = len(usage.recorded), usage.month.days
     counted = ngettext(
         "%(recorded)s day of %(days)s was written down; only such days count.",
@@ -115,46 +145,7 @@ def sentences(usage: Usage) -> Iterator[str]:
         "One GiB kept for the whole month is a GiB-month; one machine that stood as protected on every day is a "
         "machine-month."
     )
-    if not usage.price:
+    if not usage.is_of_all:
+        yield _("These are the machines that you see. Prices are for administrators of all machines.")
+    elif not usage.price:
         yield _("Your provider has set no prices for this month.")
-
-
-def _bill(usage: Usage) -> Table:
-    price = usage.price
-    lines = [
-        (
-            _("Kept in %(name)s") % {"name": destination_name(line.key, usage.destinations)},
-            _("%(amount)s GiB-months") % {"amount": in_gib_months(usage, line.byte_days)},
-            prices.unit_price(price.per_gib_month, price.currency) if price else "",
-            line.cost,
-        )
-        for line in usage.storage
-    ]
-    months = _("%(amount)s machine-months") % {"amount": in_machine_months(usage, usage.machine_days)}
-    per_machine = prices.unit_price(price.per_machine_month, price.currency) if price else ""
-    lines.append((_("Protected machines"), months, per_machine, usage.machines_cost))
-    if price is None:
-        return Table((_("For"), _("Amount")), (6, 4), [line[:2] for line in lines], right=frozenset({1}))
-    rows = [(*line[:3], prices.money(line[3], price.currency)) for line in lines]
-    rows.append((_("Total"), "", "", prices.money(usage.total, price.currency)))
-    columns = (_("For"), _("Amount"), _("Price"), _("Cost"))
-    return Table(columns, (6, 4, 3, 3), rows, right=frozenset({1, 2, 3}), has_total=True)
-
-
-def _divided(usage: Usage, first: str, lines: list[tuple[str, Line]]) -> Table:
-    price = usage.price
-    rows = [
-        (
-            *(name, in_gib_months(usage, line.byte_days), in_machine_months(usage, line.machine_days)),
-            *([prices.money(line.cost, price.currency)] if price else []),
-        )
-        for name, line in lines
-    ]
-    columns = (first, _("GiB-months"), _("Machine-months"), *([_("Cost")] if price else []))
-    return Table(columns, (7, 3, 3, 3)[: len(columns)], rows, right=frozenset({1, 2, 3}))
-
-
-def _plan_name(line: Line) -> str:
-    if not line.key:
-        return _("No plan, or not known")
-    return line.name or _("Your provider's plan")

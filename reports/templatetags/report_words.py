@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from portal import dates, words
 from portal.file_words import DOWNLOAD
 from portal.words import Chip
-from reports import charts, prices
+from reports import names, prices
 from reports.chargeback import Compared
 from reports.models import Price
 from reports.usage import Usage
@@ -49,7 +49,12 @@ def per_machine(price: Price) -> str:
 
 @register.simple_tag
 def destination(usage: Usage, guid: str) -> str:
-    return charts.destination_name(guid, usage.destinations)
+    return names.destination_name(usage, guid)
+
+
+@register.simple_tag
+def plan_of_usage(usage: Usage, key: str, name: str) -> str:
+    return names.plan_name(usage, key, name)
 
 
 @register.filter

@@ -1,4 +1,4 @@
-"""What was kept and protected in a month, and what it comes to. For who administers all of the tenant."""
+"""What was kept and protected in a month, and what it comes to. For administrators, of the machines that they see."""
 
 from __future__ import annotations
 
@@ -11,34 +11,39 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from portal import access
+from portal.access import needs
 from portal.views.machines import page_number
+from reports.breakdown import BY, breakdown_of
 from reports.charts import days_of, machines_chart, stored_chart
 from reports.months import Month
-from reports.usage import largest_of, usage_of
+from reports.usage import Usage, machine_lines, usage_of
 from tenants.middleware import TenantRequest
+from tenants.models import Role
 
 PAGE_SIZE = 20
 
 
 @require_safe
 @never_cache
-@access.for_administrators
+@needs(Role.ADMIN)
 def usage(request: TenantRequest, tenant: str) -> HttpResponse:
     month, this_month = month_asked_for(request, request.GET), month_of_today(request)
-    found = usage_of(request.tenant, month)
+    by = _breakdown_asked_for(request.GET)
+    found = usage_of(request.membership, month)
     began = Month.of(found.began_on) if found.began_on else this_month
     context = {
         "usage": found,
         "month": month,
-        "is_this_month": month == this_month,
         "previous": month.before if month > began else None,
         "next": month.after if month < this_month else None,
-        "charts": [stored_chart(found), machines_chart(days_of(month), found.days)] if found.days else [],
-        "last_day": found.recorded[-1] if found.recorded else None,
+        "by": by,
+        "breakdowns": BY.items(),
         "client_key": uuid4(),
-        **_largest(request, found.recorded[-1] if found.recorded else None),
     }
+    if found.recorded:
+        stored = stored_chart(found, breakdown_of(request.membership, found, by))
+        context["charts"] = [stored, machines_chart(days_of(month), found.days)]
+        context |= _machines(request, found)
     return render(request, "reports/usage.html", context)
 
 
@@ -56,14 +61,19 @@ def month_asked_for(request: TenantRequest, query: QueryDict) -> Month:
     return month
 
 
-def _largest(request: TenantRequest, day: object) -> dict[str, object]:
+def _breakdown_asked_for(query: QueryDict) -> str:
+    by = query.get("by") or "destination"
+    if by not in BY:
+        raise Http404
+    return by
+
+
+def _machines(request: TenantRequest, found: Usage) -> dict[str, object]:
     """A row more than is shown tells whether there is another page: nothing is counted."""
-    if day is None:
-        return {"machines": []}
     page = page_number(request.GET.get("page"))
-    rows = list(largest_of(request.tenant, day)[(page - 1) * PAGE_SIZE : page * PAGE_SIZE + 1])  # type: ignore[arg-type]
+    lines = machine_lines(request.membership, found, (page - 1) * PAGE_SIZE, page * PAGE_SIZE + 1)
     return {
-        "machines": rows[:PAGE_SIZE],
+        "machines": lines[:PAGE_SIZE],
         "previous_page": page - 1 if page > 1 else None,
-        "next_page": page + 1 if len(rows) > PAGE_SIZE else None,
+        "next_page": page + 1 if len(lines) > PAGE_SIZE else None,
     }

@@ -11,7 +11,7 @@ from django.db.models import Model
 from django.utils import timezone
 
 from api.models import IdempotencyKey
-from reports.models import CalendarFeed, MachineUsage, Price, ReportMail, ReportSubscription, TenantUsage
+from reports.models import CalendarFeed, MachineMonth, MachineUsage, Price, ReportMail, ReportSubscription, TenantUsage
 from tenants.database_roles import declared_access
 from tenants.models import AuditEntry, Claim, IdentityProvider, Tenant, User
 from tests.access.conftest import ids_of
@@ -34,7 +34,7 @@ READABLE = {
     *("vprotect_bridge_mount", "vprotect_bridge_folder", "vprotect_bridge_fileentry", "vprotect_bridge_chosenentry"),
     *("vprotect_bridge_storage", "vprotect_bridge_download"),
     *("notifications_event", "notifications_notice", "notifications_tenantchoices", "notifications_personalchoices"),
-    *("reports_machineusage", "reports_tenantusage", "reports_price", "reports_reportfile"),
+    *("reports_machineusage", "reports_machinemonth", "reports_tenantusage", "reports_price", "reports_reportfile"),
     *("notifications_digestclock", "notifications_webhook", "notifications_webhookdelivery"),
     *("reports_calendarfeed", "reports_reportsubscription"),
 }
@@ -72,6 +72,8 @@ def report_rows_of(tenant: Tenant) -> None:
     usage: dict[str, Any] = {"tenant": tenant, "day": "2026-01-01", "stored_bytes": 1, "machines": 1}
     MachineUsage.across_tenants.create(**usage, machine_guid=f"{tenant.slug}-1")
     TenantUsage.across_tenants.create(**usage)
+    month = {"tenant": tenant, "month": "2026-01-01", "byte_days": 1, "machine_days": 1}
+    MachineMonth.across_tenants.create(**month, machine_guid=f"{tenant.slug}-1")
     user = User.objects.create_user(f"calendar@{tenant.slug}.example")
     CalendarFeed.across_tenants.create(tenant=tenant, user=user, token_hash=tenant.slug)
     subscribed = {"tenant": tenant, "user": user, "kind": "protection"}

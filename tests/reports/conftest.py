@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from reports.models import MachineUsage, TenantUsage
+from reports.models import MachineMonth, MachineUsage, TenantUsage
 from tenants.models import Tenant
 from vprotect_bridge.models import Backup, Machine
 
@@ -49,6 +49,17 @@ def written_down(
     sums.machines += 1
     sums.protected_machines = (sums.protected_machines or 0) + protected
     sums.save()
+    month, _made = MachineMonth.across_tenants.get_or_create(
+        tenant=tenant,
+        month=day.replace(day=1),
+        machine_guid=guid,
+        plan_id=usual["plan_id"],
+        destination_guid=usual["destination_guid"],
+        defaults={"machine_name": name, "plan_name": usual["plan_name"], "byte_days": 0, "machine_days": 0},
+    )
+    month.byte_days += stored
+    month.machine_days += protected
+    month.save()
     return MachineUsage.across_tenants.create(
         tenant=tenant,
         day=day,

@@ -19,9 +19,9 @@ from django.utils import timezone
 from fontTools.ttLib import TTFont
 from pypdf import PdfReader
 
-from reports import making
+from reports import making, usage_file
 from reports.files import MOST_KEPT, path_of
-from reports.models import Price, ReportFile
+from reports.models import Price, ReportFile, TenantUsage
 from reports.months import Month
 from reports.pdf import EVERYTHING, SANS, _letters
 from tenants.models import AuditEntry, Grant, Membership, Role, Tenant, User
@@ -98,6 +98,48 @@ def test_page_csv_and_pdf_say_the_same_sums(november: None, owner: User, as_web:
         assert f"€{cost}" in page and f"€{cost}" in pdf, cost
     assert "Main store" in pdf and "Somebody's" not in pdf
     assert "Main store" in {row["name"] for row in rows} and "Somebody's store" not in {row["name"] for row in rows}
+
+
+@time_machine.travel("2026-11-25 12:00", tick=False)
+def test_the_usage_in_a_spreadsheet_has_names_days_and_what_has_to_be_known(
+    sunflower: Tenant, owner: User, as_web: Browser
+):
+    day = NOVEMBER.first
+    written_down(sunflower, day, "vm-1", GIB, plan_id="", plan_name="")
+    TenantUsage.across_tenants.update(protected_machines=None)
+    written_down(sunflower, day + timedelta(days=1), "vm-1", GIB, plan_id="provider's", plan_name="")
+    rows = rows_of(path_of(asked_for(as_web(owner), "usage", "csv", month="2026-11")))
+    assert {row["name"] for row in rows if row["what"] == "plan"} == {"Your provider's plan", "No plan, or not known"}
+    assert [
+        (row["day"], row["name"], row["plan"], row["destination"], row["bytes"], row["note"])
+        for row in rows
+        if row["what"] == "day"
+    ] == [
+        ("2026-11-01", "machine vm-1", "No plan, or not known", "another destination", str(GIB), "put together later"),
+        ("2026-11-02", "machine vm-1", "Your provider's plan", "another destination", str(GIB), ""),
+    ]
+    notes = [row["note"] for row in rows if row["what"] == "note"]
+    assert "The month is not over: these are the figures so far." in notes
+    assert any("from 1 Nov to 1 Nov were put together later" in note for note in notes)
+
+
+@time_machine.travel("2026-11-30 12:00", tick=False)
+def test_days_of_too_many_machines_are_by_plan(
+    november: None, owner: User, as_web: Browser, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(usage_file, "MOST_DAY_ROWS", 100)
+    rows = rows_of(path_of(asked_for(as_web(owner), "usage", "csv", month="2026-11")))
+    days = [row for row in rows if row["what"] == "day"]
+    assert len(days) == 60 and not any(row["name"] for row in days)
+    assert any("too many machines" in row["note"] for row in rows)
+
+
+@pytest.mark.parametrize("format", ["csv", "pdf"])
+def test_the_usage_of_who_is_limited_is_of_their_machines(format: str, november: None, owner: User, as_web: Browser):
+    owner.memberships.update(machine_guids=["vm-3"])
+    path = path_of(asked_for(as_web(owner), "usage", format, month="2026-11"))
+    text = text_of(path) if format == "pdf" else path.read_text()
+    assert "machine vm-3" in text and "vm-1" not in text and "€" not in text and "EUR" not in text
 
 
 def test_the_protection_report_has_every_machine_that_the_person_sees(
@@ -316,7 +358,7 @@ def test_who_may_see_less_by_now_does_not_take_what_was_made_before(
     [
         ("protection", lambda memberships: memberships.delete()),
         ("protection", lambda memberships: memberships.update(machine_guids=["vm-1"])),
-        ("usage", lambda memberships: memberships.update(role=Role.MEMBER)),
+        ("usage", lambda memberships: memberships.update(role=Role.RESTORER)),
     ],
     ids=["removed", "limited", "lowered"],
 )

@@ -171,6 +171,19 @@ def test_it_is_in_the_readers_language(sunflower: Tenant, owner: User):
     assert "Maschinen von Sunflower" in message.subject
 
 
+@time_machine.travel("2026-12-01 08:00", tick=False)
+def test_who_is_limited_reads_what_their_machines_keep_and_no_prices(sunflower: Tenant, owner: User):
+    Price.objects.create(counts_from="2026-01-01", currency="EUR", per_gib_month=1, per_machine_month=1)
+    for guid in ("vm-1", "vm-2"):
+        written_down(sunflower, date(2026, 11, 1), guid, 60 * GIB)
+    owner.memberships.update(machine_guids=["vm-1"])
+    subscription(owner, sunflower, "usage", enclosed="csv")
+    (message,) = sent()
+    ((_name, content, _type),) = message.attachments
+    assert "2.00 GiB-months were kept." in message.body and "€" not in message.body
+    assert "vm-1" in content and "vm-2" not in content and "EUR" not in content
+
+
 # ── To whom ──────────────────────────────────────────────────────────────────
 
 
@@ -183,9 +196,8 @@ def test_it_is_in_the_readers_language(sunflower: Tenant, owner: User):
         lambda owner: User.objects.filter(pk=owner.pk).update(is_active=False),
         lambda owner: Tenant.objects.update(is_active=False),
         lambda owner: owner.memberships.update(role=Role.VIEWER),
-        lambda owner: owner.memberships.update(machine_guids=["vm-1"]),
     ],
-    ids=["removed", "switched off", "suspended", "lowered", "limited"],
+    ids=["removed", "switched off", "suspended", "lowered"],
 )
 def test_who_may_not_see_it_any_more_gets_none(
     change: Callable[[User], object], when: str, sunflower: Tenant, owner: User

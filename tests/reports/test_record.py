@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from reports.models import MachineUsage, TenantUsage
+from reports.models import MachineMonth, MachineUsage, TenantUsage
 from reports.record import forget_old_usage, reconstruct_usage, record_usage
 from tenants.models import Tenant
 from tests.conftest import machine_of
@@ -107,6 +108,27 @@ def test_days_are_the_tenants_own_and_a_day_of_nothing_is_written_down_too(sunfl
     assert not MachineUsage.across_tenants.exists()
 
 
+def test_the_days_of_a_month_are_added_up(machine: Machine, sunflower: Tenant):
+    yesterday = timezone.now().date() - timedelta(days=1)
+    Machine.across_tenants.update(protection="protected")
+    backup_of(machine, 3)
+    for guid in ("store-1", "store-2"):
+        written_down(sunflower, yesterday, "vm-1", 2 * GIB, destination_guid=guid, plan_id="", plan_name="")
+    MachineMonth.across_tenants.update(byte_days=7, machine_guid="vm-of-before")
+    for _look in range(2):
+        record_usage()
+    fields = ("machine_guid", "plan_id", "destination_guid")
+    expected: Counter[tuple[Any, ...]] = Counter()
+    for day in MachineUsage.across_tenants.all():
+        key = (day.day.replace(day=1), *(getattr(day, field) for field in fields))
+        expected[key] += day.stored_bytes + (day.protected_machines or 0)
+    rows = MachineMonth.across_tenants.all()
+    assert {
+        (row.month, *(getattr(row, field) for field in fields)): row.byte_days + row.machine_days for row in rows
+    } == expected
+    assert sum(row.byte_days for row in rows) == 7 * GIB and sum(row.machine_days for row in rows) == 3
+
+
 def test_the_record_of_days_before_is_never_touched(machine: Machine, sunflower: Tenant):
     written_down(sunflower, date(2026, 1, 1), "vm-1", 7)
     backup_of(machine)
@@ -118,11 +140,12 @@ def test_the_record_of_days_before_is_never_touched(machine: Machine, sunflower:
 def test_what_is_old_goes_and_what_a_removed_tenant_had(sunflower: Tenant, pine: Tenant, settings: Any):
     settings.USAGE_RETENTION_DAYS = 100
     for tenant in (sunflower, pine):
-        written_down(tenant, date(2026, 8, 16), "vm-1", 1)
-        written_down(tenant, date(2026, 8, 17), "vm-1", 1)
+        written_down(tenant, date(2026, 7, 31), "vm-1", 1)
+        written_down(tenant, date(2026, 8, 1), "vm-1", 1)
     Tenant.objects.filter(pk=pine.pk).update(removed_at="2026-11-01T00:00Z")
-    assert forget_old_usage(date(2026, 11, 25)) == 6
-    assert list(MachineUsage.across_tenants.values_list("tenant__slug", "day")) == [("sunflower", date(2026, 8, 17))]
+    assert forget_old_usage(date(2026, 11, 25)) == 9
+    assert list(MachineUsage.across_tenants.values_list("tenant__slug", "day")) == [("sunflower", date(2026, 8, 1))]
+    assert list(MachineMonth.across_tenants.values_list("tenant__slug", "month")) == [("sunflower", date(2026, 8, 1))]
     settings.USAGE_RETENTION_DAYS = 0
     assert forget_old_usage(date(2028, 1, 1)) == 0
 
@@ -154,8 +177,15 @@ def test_an_operators_command_puts_them_together(machine: Machine, capsys: pytes
         assert written in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("table", ["reports_machineusage", "reports_tenantusage"])
-def test_web_only_reads_the_record(table: str, sunflower: Tenant, as_role: Any):
-    for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET stored_bytes = 0"):  # noqa: S608 — our own tables
+@pytest.mark.parametrize(
+    ("table", "field"),
+    [
+        ("reports_machineusage", "stored_bytes"),
+        ("reports_machinemonth", "byte_days"),
+        ("reports_tenantusage", "machines"),
+    ],
+)
+def test_web_only_reads_the_record(table: str, field: str, sunflower: Tenant, as_role: Any):
+    for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET {field} = 0"):  # noqa: S608 — our own tables
         with pytest.raises(DatabaseError, match="permission denied"), as_role("portal_web", sunflower):
             connection.cursor().execute(statement)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
@@ -15,12 +16,14 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django_scopes import scope
 
+from reports.breakdown import breakdown_of
+from reports.charts import stored_chart
 from reports.models import Price
 from reports.months import Month
 from reports.prices import price_of, rounded, shares
-from reports.usage import machines_of, usage_of
-from tenants.models import Grant, Tenant, User
-from tests.conftest import AsRole, is_under_the_policy, machine_of
+from reports.usage import machine_lines, usage_of
+from tenants.models import Grant, Membership, Role, Tenant, User
+from tests.conftest import AsRole, is_under_the_policy
 from tests.reports.conftest import GIB, written_down
 from vprotect_bridge.models import Destination
 
@@ -35,6 +38,10 @@ def price_for(tenant: Tenant | None, since: str = "2026-01-01", **fields: object
     return Price.objects.create(tenant=tenant, counts_from=since, **{**usual, **fields})
 
 
+def admin_of(tenant: Tenant, machine_guids: list[str] | None = None) -> Membership:
+    return Membership(tenant=tenant, user=User(), role=Role.ADMIN, machine_guids=machine_guids)
+
+
 @pytest.fixture
 def november(sunflower: Tenant, pine: Tenant) -> None:
     """All thirty days: two machines in two stores, one of them protected."""
@@ -47,7 +54,7 @@ def november(sunflower: Tenant, pine: Tenant) -> None:
 
 def test_a_month_is_gib_months_and_machine_months(sunflower: Tenant, november: None):
     with scope(tenant=sunflower):
-        usage = usage_of(sunflower, NOVEMBER)
+        usage = usage_of(admin_of(sunflower), NOVEMBER)
     assert [(line.key, usage.gib_months(line.byte_days)) for line in usage.storage] == [
         ("store-1", 100),
         ("store-2", 7),
@@ -59,8 +66,8 @@ def test_a_month_is_gib_months_and_machine_months(sunflower: Tenant, november: N
 def test_the_bill_is_the_sum_of_its_lines_and_so_are_plans_and_machines(sunflower: Tenant, november: None):
     price_for(None, per_gib_month=Decimal("0.0333"))
     with scope(tenant=sunflower):
-        usage = usage_of(sunflower, NOVEMBER)
-        machines = machines_of(sunflower, usage)
+        usage = usage_of(admin_of(sunflower), NOVEMBER)
+        machines = machine_lines(admin_of(sunflower), usage)
     assert [line.cost for line in usage.storage] == [Decimal("3.33"), Decimal("0.23")]
     assert usage.machines_cost == Decimal("4.00") and usage.total == Decimal("7.56")
     for lines in (usage.plans, machines):
@@ -75,7 +82,7 @@ def test_days_without_a_record_cost_nothing(sunflower: Tenant):
     price_for(None)
     written_down(sunflower, NOVEMBER.first, "vm-1", 300 * GIB)
     with scope(tenant=sunflower):
-        usage = usage_of(sunflower, NOVEMBER)
+        usage = usage_of(admin_of(sunflower), NOVEMBER)
     assert usage.recorded == [NOVEMBER.first]
     assert usage.total == Decimal("0.50") + Decimal("0.13")
 
@@ -114,11 +121,19 @@ def test_amounts_are_rounded_to_what_the_currency_has(amount: str, currency: str
     assert str(rounded(Fraction(amount), currency)) == expected
 
 
-@pytest.mark.parametrize("weights", [[1, 1, 1], [1, 2, 3, 5, 7], [0, 0, 1], [10**15, 1, 1]])
-def test_shares_add_up_to_the_total(weights: list[int]):
-    parts = shares(Decimal("10.00"), [Fraction(weight) for weight in weights], "EUR")
-    assert sum(parts) == Decimal("10.00") and len(parts) == len(weights)
-    assert shares(Decimal("10.00"), [Fraction(0)], "EUR") == [Decimal(0)]
+@pytest.mark.parametrize("weights", [[1, 1, 1], [1, 2, 3, 5, 7], [0, 0, 1], [10**15, 1, 1], [0]])
+@pytest.mark.parametrize("per_page", [1, 2, 99])
+def test_shares_add_up_to_the_total_over_all_pages(weights: list[int], per_page: int):
+    parts: list[Decimal] = []
+    for start in range(0, len(weights), per_page):
+        before, shown = weights[:start], [Fraction(weight) for weight in weights[start : start + per_page]]
+        whole = {"whole": Fraction(sum(weights)), "before": Fraction(sum(before))}
+        parts += shares(Decimal("10.00"), shown, "EUR", **whole)
+    assert sum(parts) == (Decimal("10.00") if any(weights) else 0) and len(parts) == len(weights)
+    assert all(
+        abs(part - Decimal("10.00") * weight / (sum(weights) or 1)) < Decimal("0.01")
+        for part, weight in zip(parts, weights, strict=True)
+    )
 
 
 # ── The page ─────────────────────────────────────────────────────────────────
@@ -158,11 +173,11 @@ def test_the_page_costs_the_same_for_many_machines(sunflower: Tenant, november: 
     costs = []
     for visit in range(2):
         with CaptureQueriesContext(connection) as queries:
-            browser.get("/t/sunflower/reports/usage/")
+            browser.get("/t/sunflower/reports/usage/?by=machine")
         costs.append(len(queries))
         for number in range(30):
             written_down(sunflower, date(2026, 11, 30), f"vm-{visit}-{number}", GIB)
-    assert costs[0] == costs[1] <= 16
+    assert costs[0] == costs[1] <= 18
 
 
 def test_web_sees_its_own_prices_and_those_of_all(sunflower: Tenant, pine: Tenant, as_role: AsRole):
@@ -174,7 +189,60 @@ def test_web_sees_its_own_prices_and_those_of_all(sunflower: Tenant, pine: Tenan
         assert not Price.objects.exists()
 
 
-def test_who_is_limited_to_some_machines_sees_no_usage(sunflower: Tenant, owner: User, as_web: Browser):
-    machine_of(sunflower)
-    owner.memberships.update(machine_guids=["vm-1"])
-    assert as_web(owner).get("/t/sunflower/reports/usage/").status_code == 403
+@time_machine.travel("2026-11-30 12:00", tick=False)
+def test_who_is_limited_to_some_machines_sees_those_and_no_prices(
+    sunflower: Tenant, november: None, owner: User, as_web: Browser
+):
+    price_for(None)
+    owner.memberships.update(machine_guids=["vm-2"])
+    for by in ("destination", "plan", "machine"):
+        html = as_web(owner).get("/t/sunflower/reports/usage/", {"by": by}).content.decode()
+        assert "machine vm-2" in html and "7.00 GiB-months" in html and "of the machines that you see" in html
+        assert "vm-1" not in html and "100.00" not in html and "107.00" not in html and "€" not in html, by
+
+
+@time_machine.travel("2026-11-30 12:00", tick=False)
+def test_machines_are_paged_by_the_database_and_their_costs_add_up(sunflower: Tenant, owner: User, as_web: Browser):
+    price_for(None)
+    for number in range(41):
+        written_down(sunflower, date(2026, 11, 30), f"vm-{number:02}", (100 - number) * GIB + 1, plan_id="plan-2")
+    browser, shown, costs = as_web(owner), [], []
+    for page in (1, 2, 3):
+        html = browser.get("/t/sunflower/reports/usage/", {"page": page}).content.decode()
+        table = html.split('id="machines-title"')[1]
+        shown += re.findall(r">machine (vm-\d\d)<", table)
+        costs += re.findall(r'data-label="Cost">€([\d.]+)<', table)
+    assert shown == [f"vm-{number:02}" for number in range(41)]
+    with scope(tenant=sunflower):
+        assert sum(map(Decimal, costs)) == usage_of(admin_of(sunflower), NOVEMBER).total
+
+
+@time_machine.travel("2026-11-30 12:00", tick=False)
+@pytest.mark.parametrize(
+    ("by", "expected"),
+    [
+        ("plan", {"Nightly": [100 * GIB], "No plan": [7 * GIB]}),
+        ("machine", {"machine vm-1": [100 * GIB], "machine vm-2": [7 * GIB]}),
+    ],
+)
+def test_what_is_kept_is_divided_day_by_day(by: str, expected: dict[str, list[int]], sunflower: Tenant, november: None):
+    with scope(tenant=sunflower):
+        usage = usage_of(admin_of(sunflower), NOVEMBER)
+        chart = stored_chart(usage, breakdown_of(admin_of(sunflower), usage, by))
+    assert {one.label: one.values for one in chart.series} == {name: sizes * 30 for name, sizes in expected.items()}
+
+
+@time_machine.travel("2026-11-30 12:00", tick=False)
+def test_what_has_no_colour_is_among_the_others(sunflower: Tenant):
+    for number in range(7):
+        written_down(sunflower, date(2026, 11, 29), f"vm-{number}", (10 - number) * GIB, plan_id=f"plan-{number}")
+    for by in ("plan", "machine"):
+        with scope(tenant=sunflower):
+            usage = usage_of(admin_of(sunflower), NOVEMBER)
+            chart = stored_chart(usage, breakdown_of(admin_of(sunflower), usage, by))
+        assert [one.values[28] for one in chart.series] == [10 * GIB, 9 * GIB, 8 * GIB, 22 * GIB], by
+        assert chart.series[-1].label == "others" and chart.series[-1].values[0] is None
+
+
+def test_a_breakdown_that_nobody_offers_is_not_there(owner: User, as_web: Browser):
+    assert as_web(owner).get("/t/sunflower/reports/usage/", {"by": "tenant"}).status_code == 404

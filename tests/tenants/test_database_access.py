@@ -22,7 +22,7 @@ from notifications.models import (
     Webhook,
     WebhookDelivery,
 )
-from reports.models import MachineUsage, ReportFile, ReportMail, ReportSubscription, TenantUsage
+from reports.models import MachineMonth, MachineUsage, ReportFile, ReportMail, ReportSubscription, TenantUsage
 from tenants.database_access import TABLES
 from tenants.database_roles import OF_CURRENT_TENANT, OPERATOR, WEB, WORKER, apply_access, declared_access
 from tenants.models import AuditEntry, Claim, Grant, Tenant, User
@@ -229,6 +229,7 @@ ROWS: dict[type[Model], Callable[[Tenant], Model]] = {
         tenant=tenant, user=_reader(tenant), kind="usage", first_day="2026-01-01", last_day="2026-01-31", enclosed="pdf"
     ),
     MachineUsage: lambda tenant: MachineUsage(tenant=tenant, day="2026-03-28", stored_bytes=1, machines=1),
+    MachineMonth: lambda tenant: MachineMonth(tenant=tenant, month="2026-03-01", byte_days=1, machine_days=1),
     TenantUsage: lambda tenant: TenantUsage(tenant=tenant, day="2026-03-28", stored_bytes=1, machines=1),
     IdempotencyKey: lambda tenant: IdempotencyKey(
         tenant=tenant, token=token_of(tenant)[0], key="a", digest="-", answer="{}"
