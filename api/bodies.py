@@ -84,7 +84,7 @@ def moment_of(body: Mapping[str, Any], field: str) -> datetime | None:
 
 # ── The query ────────────────────────────────────────────────────────────────
 
-STATUSES = "failed|overdue|unprotected|paused|protected|deleted|unknown"
+STATUSES = "failed|overdue|unprotected|paused|new|protected|deleted|unknown"
 # What fits, and what is said of what does not.
 VALUES = {
     "limit": (r"[1-9][0-9]?|100", "a whole number from 1 to 100"),

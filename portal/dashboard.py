@@ -54,7 +54,7 @@ def hero_of(
     `is_alarming`: a run did not happen, which is as bad as one that failed.
     """
     there = sum(count for name, count in counts.items() if name not in NOT_THERE)
-    safe = counts.get(Protection.PROTECTED, 0)
+    safe, new = counts.get(Protection.PROTECTED, 0), counts.get(Protection.NEW, 0)
     if status is None or status.inventory_at is None:
         return Hero(
             "queued", "hourglass-split", _("Your machines are being read for the first time"), _("This takes a minute.")
@@ -66,16 +66,18 @@ def hero_of(
     if safe == there:
         sentence = ngettext("Your one machine is protected", "All %(count)d machines are protected", there)
         return Hero("protected", "shield-check", sentence % {"count": there})
+    if new and safe + new == there:
+        return _hero_of_new_ones(new, safe, there)
     failed, bare = counts.get(Protection.FAILED, 0), counts.get(Protection.UNPROTECTED, 0)
     if not has_success and bare == there:
         return Hero("unprotected", "shield-slash", _("No machine is backed up yet"), _("They need a plan."))
     # A machine is known to be protected before its history is read.
-    if not (has_success or failed or safe):
+    if not (has_success or failed or safe or counts.get(Protection.OVERDUE)):
         return Hero("queued", "hourglass-split", _("Waiting for the first backup"), _rest(safe, there))
-    sentence = ngettext("%(count)d machine needs attention", "%(count)d machines need attention", there - safe)
+    sentence = ngettext("%(count)d machine needs attention", "%(count)d machines need attention", there - safe - new)
     is_bad = bool(failed or bare or is_alarming)
     kind, icon = ("failed", "shield-x") if is_bad else ("overdue", "shield-exclamation")
-    return Hero(kind, icon, sentence % {"count": there - safe}, f"{_rest(safe, there)} {_late(late)}".rstrip())
+    return Hero(kind, icon, sentence % {"count": there - safe - new}, f"{_rest(safe, there)} {_late(late)}".rstrip())
 
 
 def _hero_of_nothing(restorable: int) -> Hero:
@@ -88,6 +90,15 @@ def _hero_of_nothing(restorable: int) -> Hero:
         restorable,
     )
     return Hero("deleted", "archive", sentence % {"count": restorable})
+
+
+def _hero_of_new_ones(new: int, safe: int, there: int) -> Hero:
+    if not safe:
+        return Hero("queued", "hourglass-split", _("Waiting for the first backup"), _rest(safe, there))
+    sentence = ngettext(
+        "%(count)d new machine waits for its first backup", "%(count)d new machines wait for their first backup", new
+    )
+    return Hero("queued", "hourglass-split", sentence % {"count": new}, _rest(safe, there))
 
 
 def _hero_of_old_news(safe: int, there: int) -> Hero:

@@ -43,6 +43,7 @@ PROTECTION = {
         "unprotected", "shield-slash", _("Not protected"), _("No plan backs it up automatically.")
     ),
     Protection.PAUSED: Chip("gone", "dash-circle", _("Paused"), _("Its plan is paused: nothing backs it up now.")),
+    Protection.NEW: Chip("queued", "hourglass-split", _("New"), _("It is new: its first backup is still to come.")),
     Protection.DELETED: Chip(
         "deleted", "archive", _("Deleted, restorable"), _("It no longer exists, but its backups can be restored.")
     ),
@@ -56,8 +57,11 @@ TARGET = {
     State.LATE: Chip(
         "overdue", "exclamation-triangle", _("Late"), _("Its newest good backup is older than its protection target.")
     ),
+    State.NEW: Chip(
+        "queued", "hourglass-split", _("New"), _("It is new: there is still time for its first good backup.")
+    ),
     State.ON_TIME: Chip(
-        "protected", "check-circle", _("On time"), _("Its newest good backup is as recent as its protection target.")
+        "protected", "check-circle", _("On time"), _("By its protection target no newer good backup is wanted yet.")
     ),
     State.NONE: Chip(
         "gone", "dash-circle", _("Without target"), _("Nobody said how old its newest good backup may be.")

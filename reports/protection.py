@@ -79,7 +79,9 @@ class Row:
             return None
         if self.machine.late_at is None:
             return State.NONE
-        return State.LATE if self.machine.late_at <= timezone.now() else State.ON_TIME
+        if self.machine.is_late:
+            return State.LATE
+        return State.NEW if self.machine.protection == Protection.NEW else State.ON_TIME
 
     @property
     def made(self) -> int:

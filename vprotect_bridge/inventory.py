@@ -161,13 +161,13 @@ class _NewMachine:
 
 def _new_row(guid: str, facts: Facts, owner: Owner, standings: Mapping[str, str], digest: str, now: datetime) -> Facts:
     """Its details wait until a page is opened."""
-    at = now.isoformat()
+    at, is_new = now.isoformat(), facts["last_backup_at"] is None
     told = _NewMachine(facts["present"], facts["policy_guid"], facts["backup_up_to_date"], facts["last_size"])
     return {
         **facts,
         **{"guid": guid, "row_digest": digest, "first_seen_at": at, "changed_at": at, "backups_wanted_at": at},
         **{"tenant_id": owner.tenant_id, "owned_by": owner.owned_by, "owner_value": owner.value},
-        "protection": conclude(told, History(), standings.get(told.policy_guid, "")),
+        "protection": conclude(told, History(is_new=is_new), standings.get(told.policy_guid, "")),
     }
 
 

@@ -25,12 +25,13 @@ MOST_CONCLUDED = 2000
 @dataclass(frozen=True)
 class History:
     """The newest finished backup's status (empty = none), whether any can be restored, the last success; whether that
-    is too old (`targets`), or a run since then did not happen (`missed_runs`)."""
+    is too old (`targets`), or a run since then did not happen (`missed_runs`); whether the first is still to come."""
 
     last_status: str = ""
     is_restorable: bool = False
     last_success_at: datetime | None = None
     is_overdue: bool = False
+    is_new: bool = False
 
 
 class Told(Protocol):
@@ -64,6 +65,8 @@ def conclude(machine: Told, history: History, standing: str = "") -> Protection:
         return Protection.PAUSED
     if history.is_overdue:
         return Protection.OVERDUE
+    if history.is_new and not machine.backup_up_to_date:
+        return Protection.NEW
     by_schedule = {True: Protection.PROTECTED, False: Protection.OVERDUE, None: Protection.UNKNOWN}
     return by_schedule[machine.backup_up_to_date]
 
@@ -93,9 +96,15 @@ def _concluded(machine: Machine) -> tuple[object, ...]:
 def _conclude(machine: Machine) -> None:
     machine.late_at = machine.should_be_late_at  # type: ignore[attr-defined]
     is_overdue = machine.is_late or machine.has_missed_a_run  # type: ignore[attr-defined]
-    history = History(machine.last_status or "", machine.is_restorable, machine.success_at, is_overdue)  # type: ignore[attr-defined]
+    machine.last_success_at = machine.success_at  # type: ignore[attr-defined]
+    history = History(
+        machine.last_status or "",  # type: ignore[attr-defined]
+        machine.is_restorable,  # type: ignore[attr-defined]
+        machine.last_success_at,
+        is_overdue,
+        targets.is_new(machine),
+    )
     machine.protection = conclude(machine, history, machine.standing or "")  # type: ignore[attr-defined]
-    machine.last_success_at = history.last_success_at
     machine.newest_point_at = machine.restorable_until = None
 
 
@@ -140,12 +149,15 @@ def update_lateness() -> None:
 
 def conclude_again() -> None:
     """For machines that fare otherwise since time passed or an alert came; one statement while there are none."""
-    late, missed = Q(late_at__lte=timezone.now()), _open_alerts("last_success_at")
+    late, missed, new = Q(late_at__lte=timezone.now()), _open_alerts("last_success_at"), targets.new_ones()
     # Whom an alert may be about is found from the few alerts, and not asked of every machine.
     told = Q(pk__in=_told().values("machine")) | Q(policy_guid__in=_told().values("plan__policy_guid"))
-    fares_worse = Q(protection__in=[Protection.PROTECTED, Protection.UNKNOWN]) & (late | told & missed)
+    fares_worse = Q(protection__in=[Protection.PROTECTED, Protection.UNKNOWN, Protection.NEW]) & (late | told & missed)
+    is_new_no_more = Q(protection=Protection.NEW) & ~new
     fares_better = Q(protection=Protection.OVERDUE) & ~Q(backup_up_to_date=False) & ~late & ~missed
-    changed = Machine.across_tenants.filter(fares_worse | fares_better).order_by("pk")
+    is_new_again = Q(protection__in=[Protection.OVERDUE, Protection.UNKNOWN]) & new & ~missed
+    others = fares_worse | is_new_no_more | fares_better | is_new_again
+    changed = Machine.across_tenants.filter(others).order_by("pk")
     update_protection(changed.values_list("pk", flat=True)[:MOST_CONCLUDED])
 
 

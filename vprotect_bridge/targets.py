@@ -3,12 +3,14 @@
 A target is the tenant's, for every machine that exists, in a plan or not. A plan's own takes its place, also where it
 is the longer one or none at all: who made the plan knew its machines. vProtect has a machine in one policy at a time,
 so there are never two plans to choose from. A machine that never was backed up has a day from when it came to its
-tenant, or as long as the target if that is longer.
+tenant, or as long as the target if that is longer: so long it is new, and neither late nor overdue.
 
 `Machine.late_at` is the instant, so that nothing has to be written when it passes.
 """
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 from django.db.models import (
     BooleanField,
@@ -18,6 +20,7 @@ from django.db.models import (
     F,
     Func,
     OuterRef,
+    Q,
     Subquery,
     TextChoices,
     Value,
@@ -29,7 +32,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenants.models import Tenant
-from vprotect_bridge.models import Plan
+from vprotect_bridge.models import Machine, Plan, Protection
 
 HOURS_FOR_THE_FIRST = 24
 
@@ -58,8 +61,27 @@ def _after(moment: Combinable, hours: Combinable) -> ExpressionWrapper:
     return ExpressionWrapper(moment + length, output_field=DateTimeField())
 
 
+def is_new(machine: Machine) -> bool:
+    """No backup of it is known, and it has its grace for the first. Without target that is a day in its plan."""
+    if machine.last_success_at or machine.last_backup_at:
+        return False
+    if machine.late_at:
+        return not machine.is_late
+    lately = timezone.now() - timedelta(hours=HOURS_FOR_THE_FIRST)
+    return any(came_at and came_at > lately for came_at in (machine.owned_at, machine.planned_at))
+
+
+def new_ones() -> Q:
+    """The machines that are so."""
+    now = timezone.now()
+    lately = now - timedelta(hours=HOURS_FOR_THE_FIRST)
+    without_target = Q(late_at=None) & (Q(owned_at__gt=lately) | Q(planned_at__gt=lately))
+    return Q(last_success_at=None, last_backup_at=None) & (Q(late_at__gt=now) | without_target)
+
+
 class State(TextChoices):
     LATE = "late", _("Late")
+    NEW = "new", _("New")
     ON_TIME = "on_time", _("On time")
     NONE = "none", _("Without target")
 
@@ -68,6 +90,7 @@ def state() -> Case:
     """Of machines, as an expression, by the clock; empty of what no longer exists."""
     return Case(
         When(late_at__lte=timezone.now(), then=Value(State.LATE)),
+        When(late_at__isnull=False, protection=Protection.NEW, then=Value(State.NEW)),
         When(late_at__isnull=False, then=Value(State.ON_TIME)),
         When(present=True, vanished_at=None, then=Value(State.NONE)),
         default=Value(""),

@@ -43,6 +43,7 @@ class Reason(TextChoices):
     SKIPPED = "skipped"
     STUCK = "stuck"
     MISSED = "missed"
+    NEW = "new"
     NEVER_RAN = "never_ran"
     LATE = "late"
     OVERDUE = "overdue"
@@ -144,6 +145,8 @@ def _reason_of_no_backup(machine: Any, plan: PlanFacts | None, is_stale: bool) -
         return Reason.STALE
     if machine.missed_run:
         return Reason(machine.missed_run)
+    if machine.protection == Protection.NEW:
+        return Reason.NEW
     if machine.last_backup_at is None and machine.last_success_at is None:
         return Reason.NEVER_RAN
     if machine.is_late:
@@ -156,9 +159,9 @@ def _has_lost_its_destination(plan: PlanFacts | None) -> bool:
 
 
 def needs_attention() -> Q:
-    """Machines that are there and that nobody can be sure to get back as of lately."""
-    sure = [Protection.PROTECTED, Protection.DELETED, Protection.GONE]
-    return ~Q(protection__in=sure)
+    """Machines that are there and that nobody can be sure to get back as of lately, though they had time for it."""
+    fine = [Protection.PROTECTED, Protection.NEW, Protection.DELETED, Protection.GONE]
+    return ~Q(protection__in=fine)
 
 
 def is_stale(status: UpstreamStatus | None) -> bool:

@@ -289,6 +289,12 @@ def test_it_says_what_is_missing_although_nothing_happened(
         assert "nothing ended, no backup and no restore." in part
 
 
+def test_a_new_machine_is_not_missing(machine: Machine, digest: Any, mail_server: MailServer, now: Any):
+    Machine.across_tenants.update(protection=Protection.NEW)
+    next_morning(now)
+    assert mail_server.taken == []
+
+
 def test_its_subject_tells_of_what_failed_and_of_what_is_missing(
     machine: Machine, digest: Any, sunflower: Tenant, mail_server: MailServer, now: Any
 ):

@@ -58,6 +58,7 @@ CASES: dict[Reason, Callable[[], None]] = {
         P.UNPROTECTED, plan={"standing": Standing.IDLE, "held": HELD | {"rules": [RULE | {"destination_guids": []}]}}
     ),
     Reason.PLAN_PAUSED: lambda: set_up(P.PAUSED, plan={"standing": Standing.PAUSED}),
+    Reason.NEW: lambda: set_up(P.NEW, last_backup_at=None),
     Reason.NEVER_RAN: lambda: set_up(P.OVERDUE, last_backup_at=None),
     Reason.OVERDUE: lambda: set_up(P.OVERDUE),
     Reason.UNKNOWN: lambda: set_up(P.UNKNOWN),
@@ -69,12 +70,13 @@ ADMIN_BUTTON = {
     Reason.NO_SCHEDULE: ("Change the plan", "/edit/"),
     Reason.NO_DESTINATION: ("Change the plan", "/edit/"),
     Reason.PLAN_PAUSED: ("Resume the plan", "/switch/"),
+    Reason.NEW: ("Back up now", f"{MACHINE}backup/"),
     Reason.NEVER_RAN: ("Back up now", f"{MACHINE}backup/"),
     Reason.OVERDUE: ("Back up now", f"{MACHINE}backup/"),
     Reason.UNKNOWN: ("Back up now", f"{MACHINE}backup/"),
 }
 # What a role can do by itself; for all else it is told whom to ask.
-BACKS_UP, RESTORES = {Reason.NEVER_RAN, Reason.OVERDUE, Reason.UNKNOWN}, {Reason.DELETED}
+BACKS_UP, RESTORES = {Reason.NEW, Reason.NEVER_RAN, Reason.OVERDUE, Reason.UNKNOWN}, {Reason.DELETED}
 MAY = {"viewer": set(), "member": BACKS_UP, "restorer": BACKS_UP | RESTORES, "admin": set(CASES)}
 
 
@@ -99,7 +101,7 @@ def test_a_machine_has_the_same_reason_and_button_everywhere(
     reason: Reason, place: str, admin: Client, machine: Machine
 ):
     CASES[reason]()
-    if (place, reason) == ("dashboard", Reason.DELETED):
+    if place == "dashboard" and reason in {Reason.DELETED, Reason.NEW}:
         return  # it needs nobody's attention
     found = [tag for tag in advice_at(admin, PLACES[place]) if "Try again" not in tag.get_text()]
     text, address = ADMIN_BUTTON[reason]

@@ -93,7 +93,7 @@ def many(tenant: Tenant, count: int, protections: Sequence[str] = Protection.val
 # ── One sentence ─────────────────────────────────────────────────────────────
 
 ASSIGNED = "Your provider assigns machines to your organisation; they appear here by themselves."
-PROTECTED, FAILED, OVERDUE = Protection.PROTECTED, Protection.FAILED, Protection.OVERDUE
+PROTECTED, FAILED, OVERDUE, NEW = Protection.PROTECTED, Protection.FAILED, Protection.OVERDUE, Protection.NEW
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,10 @@ PROTECTED, FAILED, OVERDUE = Protection.PROTECTED, Protection.FAILED, Protection
         ({PROTECTED: 40, FAILED: 1, OVERDUE: 1}, True, "2 machines need attention", "40 of 42 are protected."),
         ({PROTECTED: 1, Protection.PAUSED: 1}, True, "1 machine needs attention", "1 of 2 are protected."),
         ({Protection.UNKNOWN: 3}, False, "Waiting for the first backup", "0 of 3 are protected."),
-        ({OVERDUE: 1}, False, "Waiting for the first backup", "0 of 1 is protected."),
+        ({NEW: 1}, False, "Waiting for the first backup", "0 of 1 is protected."),
+        ({NEW: 1, PROTECTED: 4}, True, "1 new machine waits for its first backup", "4 of 5 are protected."),
+        ({NEW: 2, PROTECTED: 4, FAILED: 1}, True, "1 machine needs attention", "4 of 7 are protected."),
+        ({OVERDUE: 1}, False, "1 machine needs attention", "0 of 1 is protected."),
         ({PROTECTED: 2, OVERDUE: 1}, False, "1 machine needs attention", "2 of 3 are protected."),
         ({OVERDUE: 1, FAILED: 1}, False, "2 machines need attention", "0 of 2 are protected."),
         ({Protection.UNPROTECTED: 3}, False, "No machine is backed up yet", "They need a plan."),

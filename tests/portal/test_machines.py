@@ -23,6 +23,7 @@ from vprotect_bridge.plan_times import WEEKDAYS
 pytestmark = pytest.mark.django_db
 
 LIST = "/t/sunflower/machines/"
+GIB = 1024**3
 EVERY_DAY = {
     **{"guid": "s-1", "active": True, "backup_type": "FULL", "execution_type": "TIME", "rule_guids": ["r-1"]},
     **{"hour_ms": 7_200_000, "start_ms": None, "end_ms": None, "frequency_ms": None, "window_ms": None},
@@ -435,3 +436,17 @@ def test_a_history_that_was_not_read_yet_is_not_called_empty(browser: Client, te
     Machine.across_tenants.update(backups_at=timezone.now())
     assert "never" in text(browser, LIST) and "being read" not in text(browser, LIST)
     assert "Last good backup none yet" in text(browser, f"{LIST}{machine.guid}/")
+
+
+def test_a_history_that_was_read_later_than_the_machines_row_says_what_was_last(browser: Client, machine: Machine):
+    now, hour = timezone.now(), timedelta(hours=1)
+    Machine.across_tenants.update(last_backup_at=now - 17 * hour, last_size=GIB, last_full_size=9 * GIB)
+    page = text(browser, f"{LIST}{machine.guid}/")
+    assert "Last attempt 17 hours ago Size of the last backup 1.0 GiB Size of a full backup 9.0 GiB" in page
+    for number, (ago, status, size) in enumerate([(3, "SUCCESS", 4 * GIB), (2, "FAILED", 0), (1, "INPROGRESS", 0)]):
+        Backup.across_tenants.create(
+            **{"guid": f"b-{number}", "machine": machine, "tenant": machine.tenant, "status": status, "size": size},
+            **{"type": "INCREMENTAL", "sort_at": now - ago * hour},
+        )
+    page = text(browser, f"{LIST}{machine.guid}/")
+    assert "Last attempt 2 hours ago Size of the last backup 4.0 GiB Size of a full backup 9.0 GiB" in page

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from tenants.models import Grant, Tenant
 from tests.conftest import AsRole, machine_of
+from vprotect_bridge import targets
 from vprotect_bridge.alerts import watch
 from vprotect_bridge.models import (
     Alert,
@@ -122,6 +123,45 @@ def test_a_new_machine_has_a_day_for_its_first_backup(machine: Machine):
     assert state(machine) == "on time"
     Machine.across_tenants.update(owned_at=ago(hours=25))
     assert state(machine) == "late"
+
+
+@pytest.mark.parametrize("hours", [None, 24])
+def test_while_it_is_new_it_is_overdue_nowhere(hours: int | None, machine: Machine):
+    """Whatever vProtect says of it: its plan has had no time yet."""
+    target(hours)
+    Backup.across_tenants.all().delete()
+    Machine.across_tenants.update(backup_up_to_date=False, owned_at=ago(hours=23), last_success_at=None)
+    update_protection([machine.pk])
+    assert state(machine) == ("on time" if hours else "none") and machine.protection == Protection.NEW
+    kinds = dict(Machine.across_tenants.values_list("guid", targets.state()))
+    assert kinds == {machine.guid: targets.State.NEW if hours else targets.State.NONE}
+    Machine.across_tenants.update(owned_at=ago(hours=25))
+    assert state(machine) == ("late" if hours else "none") and machine.protection == Protection.OVERDUE
+
+
+def test_a_longer_target_makes_it_new_again(machine: Machine):
+    target(24)
+    Backup.across_tenants.all().delete()
+    Machine.across_tenants.update(backup_up_to_date=False, owned_at=ago(hours=25))
+    update_protection([machine.pk])
+    assert state(machine) == "late" and machine.protection == Protection.OVERDUE
+    target(48)
+    assert state(machine) == "on time" and machine.protection == Protection.NEW
+
+
+def test_in_a_plan_without_a_target_it_has_a_day(machine: Machine):
+    Backup.across_tenants.all().delete()
+    Machine.across_tenants.update(backup_up_to_date=False, planned_at=ago(hours=1))
+    update_protection([machine.pk])
+    assert state(machine) == "none" and machine.protection == Protection.NEW
+
+
+def test_one_that_has_failed_is_not_new(machine: Machine):
+    Backup.across_tenants.all().delete()
+    Machine.across_tenants.update(owned_at=ago(hours=1))
+    backup_of(machine, ago(minutes=5), status="FAILED")
+    update_protection([machine.pk])
+    assert state(machine) == "none" and machine.protection == Protection.FAILED
 
 
 def test_or_as_long_as_the_target_if_that_is_longer(machine: Machine):

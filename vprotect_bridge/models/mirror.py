@@ -21,6 +21,7 @@ class Protection(models.TextChoices):
     OVERDUE = "overdue", _("Overdue")
     UNPROTECTED = "unprotected", _("Not protected")
     PAUSED = "paused", _("Paused")
+    NEW = "new", _("New")
     PROTECTED = "protected", _("Protected")
     DELETED = "deleted", _("Deleted, restorable")
     GONE = "gone", _("Deleted")
@@ -33,6 +34,7 @@ WORST_FIRST = (
     Protection.UNPROTECTED,
     Protection.PAUSED,
     Protection.UNKNOWN,
+    Protection.NEW,
     Protection.PROTECTED,
     Protection.DELETED,
     Protection.GONE,
