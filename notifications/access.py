@@ -31,14 +31,15 @@ def unread(membership: Membership) -> Func:
     return Func(ArraySubquery(rows), function="CARDINALITY", output_field=IntegerField())
 
 
-def notice_for(request: TenantRequest, text: str) -> Notice:
-    """By its number as a form has it; what is none is not there."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+def notices_for(request: TenantRequest, texts: list[str]) -> QuerySet[Notice]:
+    """By their numbers as a form has them; where one is none, or not theirs, none is there."""
+    if not all(text.isascii() and text.isdigit() and len(text) <= 18 for text in texts):
         raise Http404
-    notice = visible_notices(request.membership).filter(pk=int(text)).first()
-    if notice is None:
+    numbers = {int(text) for text in texts}
+    notices = visible_notices(request.membership).filter(pk__in=numbers)
+    if notices.count() != len(numbers):
         raise Http404
-    return notice
+    return notices
 
 
 def webhook_for(request: TenantRequest, webhook_id: UUID) -> Webhook:

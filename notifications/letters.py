@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from datetime import datetime
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -17,7 +15,8 @@ from notifications import unsubscribing, words
 from notifications.models import ByMail, Event, Mail, Topic, Wish
 from notifications.readers import Reader
 from portal import dates
-from portal.words import protection_chip
+from portal.operation_words import capitalised
+from portal.words import lateness, protection_chip
 from tenants import mails
 from tenants.mails import Letter, Listing
 from tenants.preferences import as_read_by
@@ -84,7 +83,7 @@ def _news(mail: Mail, reader: Reader) -> Letter | None:
         return None
     if len(events) == 1:
         (event,) = events
-        said = (_moment(event.happened_at), words.reason(event))
+        said = (capitalised(words.noticed(event)), words.reason(event))
         return _letter(reader, words.headline(event), tuple(filter(None, said)), (), words.address(event, tenant.slug))
     problems = sum(event.is_problem for event in events)
     names = {"count": problems or len(events), "tenant": words.short_name(tenant.name)}
@@ -111,21 +110,16 @@ def _listings(events: list[Event]) -> list[Listing]:
     ordered = sorted(groups.items(), key=lambda group: (not group[1][0].is_problem, -len(group[1])))
     return [
         Listing(
-            title=f"{title} ({len(group)})",
+            title=words.title_of_many(group),
             rows=tuple((words.subject(event), _detail(event)) for event in group[:MOST_ROWS]),
             more=max(len(group) - MOST_ROWS, 0),
         )
-        for title, group in ordered
+        for _alike, group in ordered
     ]
 
 
 def _detail(event: Event) -> str:
-    return " · ".join(filter(None, (_moment(event.happened_at), words.reason(event))))
-
-
-def _moment(moment: datetime) -> str:
-    local = timezone.localtime(moment)
-    return f"{dates.to_the_minute(local)} {local.tzname()}"
+    return " · ".join(filter(None, (words.noticed(event), words.reason(event))))
 
 
 # ── Once a day ───────────────────────────────────────────────────────────────
@@ -172,7 +166,7 @@ def _summary(mail: Mail, reader: Reader) -> tuple[str, ...]:
         counts[words.group(Event(source=Event.Source.OPERATION, what=what, facts={"kind": kind}))] += 1
     told = ", ".join(f"{count} × {title}" for title, count in counts.most_common())
     told = told or _("nothing ended, no backup and no restore")
-    return (_("Since %(moment)s: %(told)s.") % {"moment": _moment(mail.since), "told": told},)
+    return (_("Since %(moment)s: %(told)s.") % {"moment": dates.with_zone(mail.since), "told": told},)
 
 
 def _missing(reader: Reader) -> Listing | None:
@@ -185,7 +179,7 @@ def _missing(reader: Reader) -> Listing | None:
     machines = machines.exclude(pk__in=alerts.exclude(machine=None).values("machine"))
     count = alerts.count() + machines.count()
     rows = [
-        (words.alert_title(alert.kind, _name(alert)), _("since %(moment)s") % {"moment": _moment(alert.began_at)})
+        (words.alert_title(alert.kind, _name(alert)), _since(alert))
         for alert in alerts.order_by("began_at")[:MOST_ROWS]
     ]
     for machine in machines.order_by("name")[: MOST_ROWS - len(rows)]:
@@ -193,6 +187,17 @@ def _missing(reader: Reader) -> Listing | None:
         rows.append((f"{words.short_name(machine.name)}: {chip.word}", str(chip.why)))
     title = _("What is missing (%(count)d)") % {"count": count}
     return Listing(title, tuple(rows), more=count - len(rows)) if count else None
+
+
+def _since(alert: Alert) -> str:
+    """Of a machine that is late how late it is, and of when its newest good backup is."""
+    machine = alert.machine
+    late = lateness(machine) if machine and alert.kind == Alert.Kind.LATE else ""
+    if not machine or not late:
+        return _("since %(moment)s") % {"moment": dates.with_zone(alert.began_at)}
+    newest = machine.last_success_at
+    said = _("newest good backup: %(moment)s") % {"moment": dates.with_zone(newest)} if newest else _("no good backup")
+    return f"{late} · {said}"
 
 
 def _name(alert: Alert) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import time
+from datetime import datetime, time
 from typing import ClassVar
 
 from django.conf import settings
@@ -45,7 +45,8 @@ class Event(models.Model):
     Triggers make the row in the transaction in which it happened: `source` and `source_id` name what it is about,
     `what` is an outcome of an operation, "needs_attention", a state of a plan change, or "opened"/"closed" of an
     alert. A worker fills in the rest when it sorts it (`sorting`); from then on nothing else has to be there still.
-    `reason` is a text of ours, untranslated. `facts`: "kind", as its source calls it, and what a sentence needs.
+    `reason` is a text of ours, untranslated. `facts`: "kind", as its source calls it, and what a sentence needs; of an
+    alert its "turn" and details, and "closed_at" (ISO 8601, UTC) once it is over.
     """
 
     class Source(models.TextChoices):
@@ -93,6 +94,12 @@ class Event(models.Model):
     @property
     def is_problem(self) -> bool:
         return self.what not in self.GOOD
+
+    @property
+    def settled_at(self) -> datetime | None:
+        """When the alert that was opened was over."""
+        closed_at = self.facts.get("closed_at") if self.is_problem else None
+        return datetime.fromisoformat(closed_at) if closed_at else None
 
 
 class TopicChoices(models.Model):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import DatabaseError, transaction
 from django.utils import timezone
@@ -58,8 +58,19 @@ def _sort(events: list[Event]) -> None:
     known = _filled_in(events)
     _notify(known)
     Event.across_tenants.bulk_update(known, FILLED_IN)
+    _settle([event for event in known if event.what == "closed"])
     # What it was about is gone, and nobody can look at it any more.
     Event.across_tenants.filter(pk__in={event.pk for event in events} - {event.pk for event in known}).delete()
+
+
+def _settle(closed: list[Event]) -> None:
+    """What is over says so from here on, and nobody has to read it any more."""
+    over = {event.source_id: event for event in closed if event.source == Event.Source.ALERT}
+    opened = list(Event.across_tenants.filter(source=Event.Source.ALERT, source_id__in=over, what="opened"))
+    for event in opened:
+        event.facts["closed_at"] = over[event.source_id].happened_at.astimezone(UTC).isoformat()
+    Event.across_tenants.bulk_update(opened, ["facts"])
+    Notice.across_tenants.filter(event__in=opened, read_at=None).update(read_at=timezone.now())
 
 
 def _sort_one_by_one(events: list[Event]) -> None:

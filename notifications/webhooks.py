@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import requests
@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
+from django.utils.translation import override
 
 from notifications import signing, words
 from notifications.models import Event, Webhook, WebhookDelivery
@@ -35,6 +36,7 @@ PAUSES_OF_WEBHOOK = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 60, 
 LEASE = timedelta(minutes=1)
 SECONDS = 20.0
 BATCH = 20
+DETAILS_OF_ALERTS = ("target_hours", "last_success_at", "run_at", "window_ends_at", "machines")
 
 
 def call_due(seconds: float = SECONDS) -> int:
@@ -153,16 +155,28 @@ def message(delivery: WebhookDelivery, tenant: str) -> dict[str, Any]:
     if event is None:
         data: dict[str, Any] = {"tenant": tenant, "link": settings.PORTAL_URL}
         return {"type": "test", "timestamp": delivery.created_at.isoformat(), "data": data}
+    is_alert = event.source == Event.Source.ALERT
     data = {
         "tenant": tenant,
         "problem": event.is_problem,
         "machine": {"guid": event.machine_guid, "name": event.machine_name} if event.machine_guid else None,
         "plan": {"id": str(event.plan_id), "name": event.plan_name} if event.plan_id else None,
         event.source: str(event.source_id),
-        "reason": event.reason,
+        "reason": _reason_of_alert(event) if is_alert else event.reason,
         "link": settings.PORTAL_URL + words.address(event, tenant),
     }
+    if is_alert:
+        data["turn"] = event.facts["turn"]
+        data["details"] = {name: event.facts[name] for name in DETAILS_OF_ALERTS if name in event.facts}
     return {"type": type_of(event), "timestamp": event.happened_at.isoformat(), "data": data}
+
+
+def _reason_of_alert(event: Event) -> str:
+    """In English and UTC, as it was when it was noticed, whatever came of it since."""
+    if not event.is_problem:
+        return ""
+    with override("en"), timezone.override(UTC):
+        return " ".join(filter(None, (words.about_alert(event), words.turn(event))))
 
 
 def type_of(event: Event) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
 from django.urls import reverse
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 
 from notifications.models import Event, Webhook, WebhookDelivery
-from portal import plan_words
+from portal import dates, plan_words
 from portal.operation_words import capitalised
 from portal.words import OUTCOME, WAITING, Chip, Text, title_of_work, visible_name
 from vprotect_bridge.models import Alert, Operation, PlanChange
@@ -46,6 +51,26 @@ _TURNS: dict[str, Text] = {
 }
 
 
+_MANY: dict[str, Any] = {
+    Alert.Kind.LATE: ngettext_lazy("%(count)d machine is late", "%(count)d machines are late", "count"),
+    Alert.Kind.SKIPPED: ngettext_lazy(
+        "%(count)d machine was left out of a run of its plan",
+        "%(count)d machines were left out of a run of their plan",
+        "count",
+    ),
+    Alert.Kind.STUCK: ngettext_lazy(
+        "%(count)d machine is stuck in the queue", "%(count)d machines are stuck in the queue", "count"
+    ),
+    Alert.Kind.MISSED: ngettext_lazy(
+        "%(count)d machine missed its start window", "%(count)d machines missed their start window", "count"
+    ),
+    Alert.Kind.NEVER_FIRED: ngettext_lazy("%(count)d plan did not run", "%(count)d plans did not run", "count"),
+    Alert.Kind.WITHOUT_PLAN: ngettext_lazy(
+        "%(count)d machine is new and has no plan", "%(count)d machines are new and have no plan", "count"
+    ),
+}
+
+
 def title(event: Event) -> str:
     """What it is about: "Backup of web-01"."""
     match event.source:
@@ -67,6 +92,8 @@ def chip(event: Event) -> Chip:
     if event.what == Operation.Submission.NEEDS_ATTENTION:
         return NEEDS_ATTENTION
     if event.source == Event.Source.ALERT:
+        if event.settled_at:
+            return CLOSED
         return _OPENED.get(event.facts["kind"], NEEDS_ATTENTION) if event.is_problem else CLOSED
     if event.source == Event.Source.PLAN_CHANGE:
         return plan_words.CHANGE[PlanChange.State(event.what)]
@@ -76,8 +103,51 @@ def chip(event: Event) -> Chip:
 def reason(event: Event) -> str:
     """Why, or whose turn it is, in the reader's language; empty where nothing is known or it went well."""
     if event.source == Event.Source.ALERT and event.is_problem:
-        return str(_TURNS.get(event.facts["turn"], ""))
+        return _settled(event) or " ".join(filter(None, (about_alert(event), turn(event))))
     return _now(event.reason) if event.reason else ""
+
+
+def about_alert(event: Event) -> str:
+    """As it was when it was noticed: of a machine that is late how old its newest good backup was, and its target."""
+    if event.facts["kind"] != Alert.Kind.LATE or "target_hours" not in event.facts:
+        return ""
+    said = {"target": plan_words.target_words(event.facts["target_hours"])}
+    if not event.facts.get("last_success_at"):
+        return _now("It had no good backup yet; its target is %(target)s.") % said
+    newest = datetime.fromisoformat(event.facts["last_success_at"])
+    said |= {"age": dates.length(event.happened_at - newest), "moment": dates.with_zone(newest)}
+    return _now("Its newest good backup was %(age)s old (%(moment)s); its target is %(target)s.") % said
+
+
+def turn(event: Event) -> str:
+    """Who can put right what an alert is about; empty where nobody knows."""
+    return str(_TURNS.get(event.facts["turn"], ""))
+
+
+def _settled(event: Event) -> str:
+    if event.settled_at is None:
+        return ""
+    sentence = _now("Back on time since %(moment)s.") if event.facts["kind"] == Alert.Kind.LATE else ""
+    return (sentence or _now("Over since %(moment)s.")) % {"moment": dates.with_zone(event.settled_at)}
+
+
+def tells_of_alert(event: Event) -> bool:
+    """That it tells of an alert, and not that one is over: it happened when it was noticed, no backup is of then."""
+    return event.source == Event.Source.ALERT and event.is_problem
+
+
+def noticed(event: Event) -> str:
+    """When it happened."""
+    moment = dates.with_zone(event.happened_at)
+    return _now("noticed %(moment)s") % {"moment": moment} if tells_of_alert(event) else moment
+
+
+def title_of_many(events: Sequence[Event]) -> str:
+    """Of what is alike (`group`): "16 machines are late"."""
+    event = events[0]
+    if tells_of_alert(event) and event.facts["kind"] in _MANY:
+        return str(_MANY[event.facts["kind"]] % {"count": len(events)})
+    return f"{group(event)} ({len(events)})"
 
 
 def group(event: Event) -> str:

@@ -28,7 +28,7 @@ REASON: dict[Reason, Text] = {
     Reason.STUCK: _("Its backup is stuck in the queue. Your provider has to look at it."),
     Reason.MISSED: _("Its backup did not start within its window."),
     Reason.NEW: _("It is new: its plan has not run for it yet."),
-    Reason.NEVER_RAN: _("Its plan has never backed it up."),
+    Reason.NEVER_RAN: _("Its plan has not run for it yet."),
     Reason.LATE: _("Its newest good backup is older than its protection target."),
     Reason.OVERDUE: _("Its plan wants a more recent backup than there is."),
     Reason.UNKNOWN: _("The backup system does not say whether its backups are recent enough."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_timedelta
@@ -24,6 +25,11 @@ def full(moment: datetime) -> str:
 def to_the_minute(moment: datetime) -> str:
     """5 Jan 2026, 14:03"""
     return date_format(timezone.localtime(moment), pgettext("format of a date", "j M Y, H:i"))
+
+
+def with_zone(moment: datetime) -> str:
+    """5 Jan 2026, 14:03 CET"""
+    return f"{to_the_minute(moment)} {timezone.localtime(moment).tzname()}"
 
 
 def coming(moment: datetime) -> str:
@@ -54,6 +60,15 @@ def ago(moment: datetime) -> str:
     if abs(passed) < timedelta(seconds=5):
         return _("now")
     return str(format_timedelta(passed, threshold=1, add_direction=True, locale=_locale()))
+
+
+def length(passed: timedelta) -> str:
+    """15 hours: in hours up to two days, then in days, rounded down."""
+    unit: Any = "hour" if passed < timedelta(days=2) else "day"
+    if passed < timedelta(hours=1):
+        unit = "minute"
+    whole = timedelta(**{f"{unit}s": passed // timedelta(**{f"{unit}s": 1})})
+    return str(format_timedelta(whole, granularity=unit, threshold=1000, locale=_locale()))
 
 
 def _locale() -> Locale:

@@ -185,6 +185,13 @@ def last_point_sentence(machine: Machine) -> str:
     return _now("Its restore points may be removed any day.")
 
 
+def lateness(machine: Machine) -> str:
+    """15 hours late; empty of one that is not."""
+    if machine.late_at is None or not machine.is_late:
+        return ""
+    return _now("%(length)s late") % {"length": dates.length(timezone.now() - machine.late_at)}
+
+
 def _day(moment: datetime) -> str:
     return dates.day_and_year(timezone.localtime(moment))
 

@@ -20,6 +20,8 @@ SUCCEEDED = (*RESTORABLE, "SUCCESS_REMOVED")
 BATCH = 500
 # A look at the clock ends within seconds, also when a target was set for ten thousand machines.
 MOST_CONCLUDED = 2000
+# So many backups may have ended since a row was read.
+MOST_NEWER = 20
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,30 @@ def conclude(machine: Told, history: History, standing: str = "") -> Protection:
         return Protection.NEW
     by_schedule = {True: Protection.PROTECTED, False: Protection.OVERDUE, None: Protection.UNKNOWN}
     return by_schedule[machine.backup_up_to_date]
+
+
+@dataclass(frozen=True)
+class LastBackups:
+    """When a backup was last tried, and the bytes of the last good one and of the last good full one."""
+
+    attempt_at: datetime | None
+    size: int | None
+    full_size: int | None
+
+
+def last_backups(machine: Machine) -> LastBackups:
+    """By the machine's row, or by its history where that is newer: it is read when a backup ends, rows now and then."""
+    newer = Backup.across_tenants.filter(machine=machine, tenant=machine.tenant_id, vanished_at=None)
+    if machine.last_backup_at:
+        newer = newer.filter(sort_at__gt=machine.last_backup_at)
+    ended = newer.filter(status__in=FINAL_BACKUP_STATUSES).order_by("-sort_at")
+    rows = list(ended.values_list("sort_at", "status", "type", "size")[:MOST_NEWER])
+    good = [(type_, size) for _at, status, type_, size in rows if status in SUCCEEDED]
+    return LastBackups(
+        attempt_at=rows[0][0] if rows else machine.last_backup_at,
+        size=good[0][1] if good else machine.last_size,
+        full_size=next((size for type_, size in good if type_ == "FULL"), machine.last_full_size),
+    )
 
 
 CONCLUDED = ("protection", "last_success_at", "late_at", "newest_point_at", "restorable_until")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.http import HttpResponse
@@ -15,6 +16,8 @@ from notifications.models import Notice
 from tenants.middleware import TenantRequest
 
 PAGE_SIZE = 25
+# What happened to many at once is one entry; so many rows are read to find those of a page.
+MOST_READ = 250
 
 
 @require_safe
@@ -28,14 +31,40 @@ def notification_list(request: TenantRequest, tenant: str) -> HttpResponse:
         notices = notices.filter(read_at=None)
     if before:
         notices = notices.filter(pk__lt=before)
-    found = list(notices[: PAGE_SIZE + 1])
+    found = list(notices[: MOST_READ + 1])
+    entries, read = _entries(found[:MOST_READ])
     context = {
-        "rows": [_row(notice, tenant) for notice in found[:PAGE_SIZE]],
-        "older": found[PAGE_SIZE - 1].pk if len(found) > PAGE_SIZE else None,
+        "entries": [_entry(alike, tenant) for alike in entries],
+        "older": found[read - 1].pk if len(found) > read else None,
         "is_first_page": before is None,
         "only_unread": only_unread,
     }
     return render(request, "notifications/list.html", context)
+
+
+def _entries(notices: Iterable[Notice]) -> tuple[list[list[Notice]], int]:
+    """Those of a page, what was sorted together and is alike in one; and in how many notices they were found."""
+    entries: dict[tuple[Any, ...], list[Notice]] = {}
+    read = 0
+    for notice in notices:
+        event = notice.event
+        alike = (event.sorted_at, words.group(event), event.settled_at is None)
+        if alike not in entries and len(entries) == PAGE_SIZE:
+            break
+        entries.setdefault(alike, []).append(notice)
+        read += 1
+    return list(entries.values()), read
+
+
+def _entry(alike: list[Notice], tenant: str) -> dict[str, Any]:
+    """`rows`: newest first. `is_unread`: any of them."""
+    events = [notice.event for notice in alike]
+    return {
+        "rows": [_row(notice, tenant) for notice in alike],
+        "title": words.title_of_many(events) if len(events) > 1 else "",
+        "chip": words.chip(events[0]),
+        "is_unread": any(notice.read_at is None for notice in alike),
+    }
 
 
 def _row(notice: Notice, tenant: str) -> dict[str, Any]:
@@ -44,9 +73,9 @@ def _row(notice: Notice, tenant: str) -> dict[str, Any]:
         "notice": notice,
         "event": event,
         "title": words.title(event),
-        "chip": words.chip(event),
         "reason": words.reason(event),
         "address": words.address(event, tenant),
+        "is_alert": words.tells_of_alert(event),
     }
 
 
@@ -57,12 +86,12 @@ def _number(text: str) -> int | None:
 
 @require_POST
 def notifications_mark(request: TenantRequest, tenant: str) -> HttpResponse:
-    """`read` or `unread` names one of one's own; without either all are read."""
+    """`read` or `unread` name some of one's own; without either all are read."""
     own, now = access.visible_notices(request.membership), timezone.now()
     if "unread" in request.POST:
-        own.filter(pk=access.notice_for(request, request.POST["unread"]).pk).update(read_at=None)
+        access.notices_for(request, request.POST.getlist("unread")).update(read_at=None)
     elif "read" in request.POST:
-        own.filter(pk=access.notice_for(request, request.POST["read"]).pk, read_at=None).update(read_at=now)
+        access.notices_for(request, request.POST.getlist("read")).filter(read_at=None).update(read_at=now)
     else:
         own.filter(read_at=None).update(read_at=now)
     page = redirect("notifications", tenant)

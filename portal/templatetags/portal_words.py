@@ -159,6 +159,9 @@ def last_point(machine: Machine) -> str:
     return words.last_point_sentence(machine)
 
 
+register.filter("lateness", words.lateness)
+
+
 @register.filter
 def sentence(operation: Operation) -> str:
     return str(words.operation_sentence(operation))

@@ -35,10 +35,9 @@ from tenants.middleware import TenantRequest
 from tenants.models import Role
 from vprotect_bridge.backup_rules import goes_by_rules
 from vprotect_bridge.bulk import MOST_MACHINES
-from vprotect_bridge.client.types import FINAL_BACKUP_STATUSES
 from vprotect_bridge.models import WORST_FIRST, Backup, Machine, Operation
 from vprotect_bridge.plan_wishes import may_change_plans
-from vprotect_bridge.protection import SUCCEEDED
+from vprotect_bridge.protection import last_backups
 from vprotect_bridge.restore_wishes import restore_points
 from vprotect_bridge.services import why_no_rule
 from vprotect_bridge.targets import State
@@ -207,7 +206,7 @@ def machine_detail(request: TenantRequest, tenant: str, guid: str) -> HttpRespon
         "plan": plan,
         "target_hours": plan.target_hours if plan else None,
         "may_change_plans": may_change_plans(request.membership),
-        **_last_backups(machine),
+        "last": last_backups(machine),
         **_days(request, machine),
         "running": [operation_context(operation, request.membership) for operation in running],
         "why_not": _why_no_backup(request, machine, is_running=bool(ours)),
@@ -215,20 +214,6 @@ def machine_detail(request: TenantRequest, tenant: str, guid: str) -> HttpRespon
         **_history(request, machine, is_running=bool(backups)),
     }
     return render(request, "portal/machine.html", context)
-
-
-def _last_backups(machine: Machine) -> dict[str, Any]:
-    """When it was last tried and how much that was: by its row, or by its history where that was read later."""
-    newer = Backup.objects.filter(machine=machine, vanished_at=None, status__in=FINAL_BACKUP_STATUSES)
-    if machine.last_backup_at:
-        newer = newer.filter(sort_at__gt=machine.last_backup_at)
-    rows = list(newer.order_by("-sort_at").values_list("sort_at", "status", "type", "size")[:HISTORY_SIZE])
-    good = [(type_, size) for _at, status, type_, size in rows if status in SUCCEEDED]
-    return {
-        "last_attempt_at": rows[0][0] if rows else machine.last_backup_at,
-        "last_size": good[0][1] if good else machine.last_size,
-        "last_full_size": next((size for type_, size in good if type_ == "FULL"), machine.last_full_size),
-    }
 
 
 def _days(request: TenantRequest, machine: Machine) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, time, timedelta
 from typing import Any
 
@@ -207,6 +208,20 @@ def test_a_late_machine_is_told_at_once_to_who_has_a_digest(
     assert "/t/sunflower/machines/vm-1/" in text_of(message)
 
 
+def test_its_mail_says_how_old_the_newest_backup_was_and_when_that_was_noticed(
+    machine: Machine, sunflower: Tenant, mail_server: MailServer, now: Any
+):
+    newest = timezone.now() - timedelta(hours=39)
+    details = {"target_hours": 24, "last_success_at": newest.isoformat()}
+    Alert.across_tenants.create(
+        tenant=sunflower, machine=machine, kind="late", began_at=newest + timedelta(hours=24), details=details
+    )
+    run()
+    later(now, minutes=1)
+    told = text_of(mail_server.taken[0])
+    assert "Noticed " in told and "Its newest good backup was 39 hours old (" in told and "target is 24 hours" in told
+
+
 # ── Hostile names ────────────────────────────────────────────────────────────
 
 HOSTILE = '<img src=x>\r\nBcc: thief@evil.example\r\n\r\n<b>"\u202eevil' + "x" * 300
@@ -287,6 +302,17 @@ def test_it_says_what_is_missing_although_nothing_happened(
     for part in (text_of(message), html_of(message).get_text(" ")):
         assert "What is missing (2)" in part and "is new and has no plan" in part and "machine vm-2: Overdue" in part
         assert "nothing ended, no backup and no restore." in part
+
+
+def test_of_what_is_late_it_says_how_late_and_of_when_the_newest_backup_is(
+    machine: Machine, digest: Any, sunflower: Tenant, mail_server: MailServer, now: Any
+):
+    newest = timezone.now() - timedelta(hours=30)
+    Machine.across_tenants.update(last_success_at=newest, late_at=newest + timedelta(hours=24))
+    Alert.across_tenants.create(tenant=sunflower, machine=machine, kind="late", began_at=newest)
+    Notice.across_tenants.all().delete()
+    next_morning(now)
+    assert re.search(r"hours late · newest good backup: \d+ \w+ \d{4}, ", text_of(mail_server.taken[-1]))
 
 
 def test_a_new_machine_is_not_missing(machine: Machine, digest: Any, mail_server: MailServer, now: Any):

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
 from django.test import Client
+from django.utils import timezone
 
 from notifications import sorting
 from notifications.models import DigestClock, MailTimes, Notice, PersonalChoices, TenantChoices
+from notifications.views import page
 from notifications.views.page import PAGE_SIZE
 from tenants.models import IdentityProvider, Membership, Role, Tenant, User
-from tests.conftest import is_under_the_policy, person
+from tests.conftest import is_under_the_policy, machine_of, person
 from tests.notifications.happenings import ended, machines, people_are_told
-from vprotect_bridge.models import Machine
+from tests.portal.conftest import counted
+from vprotect_bridge.models import Alert, Machine
 
 pytestmark = pytest.mark.django_db
 
@@ -34,9 +39,29 @@ def soup_of(answer: Any) -> BeautifulSoup:
 
 
 def failed(tenant: Tenant, count: int) -> None:
+    """One after the other."""
     for machine in machines(tenant, count):
         ended(machine)
+        sorting.sort()
+
+
+def become_late(tenant: Tenant, count: int) -> list[Alert]:
+    """All at once, noticed a day after they should have been backed up."""
+    newest = timezone.now() - timedelta(hours=48)
+    details = {"target_hours": 24, "last_success_at": newest.isoformat()}
+    late = [
+        Alert.across_tenants.create(
+            **{"tenant": tenant, "machine": machine, "kind": "late", "turn": "provider"},
+            **{"began_at": newest + timedelta(hours=24), "details": details},
+        )
+        for machine in (machine_of(tenant, f"late-{number}") for number in range(count))
+    ]
     sorting.sort()
+    return late
+
+
+def words_of(tag: Any) -> str:
+    return " ".join(tag.get_text(" ").split())
 
 
 def bell(browser: Client) -> str:
@@ -68,10 +93,66 @@ def test_it_stops_counting_early(browser: Client, sunflower: Tenant, owner: User
 
 def test_the_page_tells_what_happened_and_leads_there(browser: Client, sunflower: Tenant):
     failed(sunflower, 1)
-    row = soup_of(browser.get(HERE)).select_one(".notices li")
+    row = soup_of(browser.get(HERE)).select_one(".notices > li")
     assert row is not None and "unread" in row["class"]
     assert row.a.get_text() == "Backup of machine vm-1" and "Failed" in row.get_text()  # type: ignore[union-attr]
     assert browser.get(row.a["href"]).status_code == 200  # type: ignore[union-attr]
+
+
+def test_what_is_late_says_how_old_its_newest_backup_was(browser: Client, sunflower: Tenant):
+    """And is no backup of the moment in which that was noticed."""
+    become_late(sunflower, 1)
+    row = words_of(soup_of(browser.get(HERE)).select_one(".notices > li"))
+    assert re.search(r"Its newest good backup was 2 days old \(.* UTC\); its target is 24 hours\.", row)
+    assert "Your provider has to put it right." in row and "noticed now" in row
+
+
+def test_what_is_over_says_since_when_and_is_unread_no_more(browser: Client, sunflower: Tenant):
+    (alert,) = become_late(sunflower, 1)
+    assert bell(browser) == "1 unread"
+    alert.closed_at = timezone.now()
+    alert.save()
+    sorting.sort()
+    assert bell(browser) == ""
+    row = soup_of(browser.get(HERE)).select_one(".notices > li")
+    assert row is not None and "unread" not in row.get("class", [])
+    assert "Back on time since" in words_of(row) and "Over" in words_of(row) and "put it right" not in words_of(row)
+
+
+def test_what_was_over_before_it_was_sorted_is_told_as_over(browser: Client, sunflower: Tenant):
+    alert = Alert.across_tenants.create(
+        tenant=sunflower, machine=machines(sunflower, 1)[0], kind="stuck", began_at=timezone.now()
+    )
+    alert.closed_at = timezone.now()
+    alert.save()
+    sorting.sort()
+    assert bell(browser) == "" and "Over since" in words_of(soup_of(browser.get(HERE)).select_one(".notices > li"))
+
+
+def test_many_at_once_are_one_entry_that_opens(browser: Client, sunflower: Tenant):
+    alerts = become_late(sunflower, 16)
+    (entry,) = soup_of(browser.get(HERE)).select(".notices > li")
+    assert entry.summary is not None and entry.summary.get_text().startswith("16 machines are late")
+    assert len({link["href"] for link in entry.select("details a")}) == 16
+    Alert.across_tenants.filter(pk=alerts[0].pk).update(closed_at=timezone.now())
+    sorting.sort()
+    open_ones, over = soup_of(browser.get(HERE)).select(".notices > li")
+    assert "15 machines are late" in words_of(open_ones) and "Back on time since" in words_of(over)
+    form = [(field["name"], field["value"]) for field in open_ones.select("form input[name=read]")]
+    assert browser.post(f"{HERE}mark/", {"read": [value for _name, value in form]}).status_code == 302
+    assert bell(browser) == ""
+
+
+def test_a_page_of_many_costs_no_more(browser: Client, sunflower: Tenant):
+    costs = []
+    browser.get(HERE)
+    for count in (1, 40):
+        Alert.across_tenants.all().delete(), Machine.across_tenants.all().delete()
+        become_late(sunflower, count)
+        with counted() as statements:
+            browser.get(HERE)
+        costs.append(len(statements))
+    assert costs[0] == costs[1], costs
 
 
 def test_one_can_be_unread_again_and_the_rest_is_found(browser: Client, sunflower: Tenant):
@@ -80,16 +161,28 @@ def test_one_can_be_unread_again_and_the_rest_is_found(browser: Client, sunflowe
     for name, shown in (("read", 0), ("unread", 1)):
         answer = browser.post(f"{HERE}mark/", {name: pk, "show": "unread"})
         assert answer["Location"] == f"{HERE}?show=unread"
-        assert len(soup_of(browser.get(answer["Location"])).select(".notices li")) == shown
+        assert len(soup_of(browser.get(answer["Location"])).select(".notices > li")) == shown
 
 
 def test_it_is_paged_by_the_last_one_seen(browser: Client, sunflower: Tenant, owner: User):
     failed(sunflower, PAGE_SIZE + 1)
     first = soup_of(browser.get(HERE))
     (older,) = [link["href"] for link in first.select(".pager a")]
-    assert len(first.select(".notices li")) == PAGE_SIZE
-    assert len(soup_of(browser.get(HERE + older)).select(".notices li")) == 1
+    assert len(first.select(".notices > li")) == PAGE_SIZE
+    assert len(soup_of(browser.get(HERE + older)).select(".notices > li")) == 1
     assert browser.get(f"{HERE}?before=x").status_code == 200
+
+
+def test_what_is_many_has_its_place_on_one_page(browser: Client, sunflower: Tenant, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(page, "PAGE_SIZE", 2)
+    failed(sunflower, 1), become_late(sunflower, 5)
+    for _ in range(2):
+        ended(Machine.across_tenants.get(guid="vm-1")), sorting.sort()
+    first = soup_of(browser.get(HERE))
+    (older,) = [link["href"] for link in first.select(".pager a")]
+    rest = soup_of(browser.get(HERE + older)).select(".notices > li")
+    assert len(first.select(".notices > li")) == 2
+    assert ["5 machines" in words_of(row) for row in rest] == [True, False]
 
 
 def test_a_machine_that_was_taken_from_somebody_takes_its_news_along(browser: Client, sunflower: Tenant, owner: User):
@@ -106,8 +199,10 @@ def test_nobody_marks_what_is_anothers(name: str, browser: Client, sunflower: Te
     colleague = person(sunflower, "colleague", Role.VIEWER)
     failed(sunflower, 1)
     theirs = people_are_told(pine)
+    own = Notice.across_tenants.exclude(user__in=[colleague, theirs.user]).get().pk
     for pk in (Notice.across_tenants.get(user=colleague).pk, theirs.pk, 7_777_777, "x", "٥", "-1", "9" * 30):
         assert browser.post(f"{HERE}mark/", {name: pk}).status_code == 404
+        assert browser.post(f"{HERE}mark/", {name: [own, pk]}).status_code == 404
     assert not Notice.across_tenants.exclude(read_at=None).exists()
 
 

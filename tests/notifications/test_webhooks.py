@@ -84,6 +84,20 @@ def test_each_thing_has_its_type(machine: Machine, hook: Webhook, receiver: Rece
     assert [message["type"] for message in receiver.messages] == types
 
 
+def test_of_a_late_machine_it_says_how_old_the_newest_backup_was(
+    machine: Machine, hook: Webhook, receiver: Receiver, sunflower: Tenant
+):
+    newest = timezone.now() - timedelta(hours=30)
+    details = {"target_hours": 24, "last_success_at": newest.isoformat()}
+    facts = {"tenant": sunflower, "machine": machine, "kind": "late", "turn": "customer", "details": details}
+    Alert.across_tenants.create(**facts, began_at=newest + timedelta(hours=24))
+    run()
+    data = receiver.messages[0]["data"]
+    assert data["details"] == details and data["turn"] == "customer"
+    said = r"Its newest good backup was 30 hours old \(.* UTC\); its target is 24 hours\. Your organisation can"
+    assert re.match(said, data["reason"])
+
+
 def test_only_what_was_chosen_is_sent(machine: Machine, hook: Webhook, receiver: Receiver):
     Webhook.across_tenants.update(backups="problems", restores="never")
     ended(machine, "succeeded")

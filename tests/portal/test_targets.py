@@ -128,7 +128,7 @@ def test_the_list_is_filtered_by_it_in_the_address(admin: Client, tenant: Tenant
         "only-on_time": "On time 1",
         "only-none": "Without target 1",
     }
-    assert "late: wanted 5 hours ago" in " ".join(page.get_text(" ").split())
+    assert "5 hours late" in " ".join(page.get_text(" ").split())
 
 
 def test_without_any_target_nothing_is_said_of_them(admin: Client):
@@ -140,11 +140,13 @@ def test_the_page_of_a_machine_says_how_it_stands(admin: Client, tenant: Tenant,
     assert "Protection target none" in words(admin.get(f"{LIST}vm-1/"))
     Tenant.objects.update(target_hours=24)
     fares("vm-1", -5)
+    assert "new: its first good backup is wanted in 5 hours" in words(admin.get(f"{LIST}vm-1/"))
+    fares("vm-1", -5, last_success_at=timezone.now() - timedelta(hours=19))
     page = words(admin.get(f"{LIST}vm-1/"))
     assert "24 hours, as for the whole organisation on time: the next good backup is wanted in 5 hours" in page
     fares("vm-1", 5, protection=Protection.OVERDUE, last_success_at=timezone.now() - timedelta(hours=29))
     page = words(admin.get(f"{LIST}vm-1/"))
-    assert "late: a newer backup was wanted 5 hours ago" in page
+    assert "5 hours late: a newer backup was wanted 5 hours ago" in page
     assert "Its newest good backup is older than its protection target." in page and "Back up now" in page
 
 
@@ -156,6 +158,7 @@ def test_the_overview_counts_the_late_ones_at_no_cost(admin: Client):
     with counted() as after:
         page = BeautifulSoup(admin.get("/t/sunflower/").content, "html.parser")
     assert "1 is late: its newest good backup is older" in page.select_one(".hero").get_text()
+    assert "5 hours late" in page.select_one("#urgent-title").parent.get_text()
     assert page.select_one('.filter-chip[href$="?target=late"]') is not None
     assert len(after) <= len(before) + 1, "the days on which it was overdue are looked up"
 

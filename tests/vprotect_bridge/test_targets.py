@@ -135,7 +135,7 @@ def test_while_it_is_new_it_is_overdue_nowhere(hours: int | None, machine: Machi
     assert state(machine) == ("on time" if hours else "none") and machine.protection == Protection.NEW
     kinds = dict(Machine.across_tenants.values_list("guid", targets.state()))
     assert kinds == {machine.guid: targets.State.NEW if hours else targets.State.NONE}
-    Machine.across_tenants.update(owned_at=ago(hours=25))
+    Machine.across_tenants.update(owned_at=ago(hours=25), planned_at=ago(hours=25))
     assert state(machine) == ("late" if hours else "none") and machine.protection == Protection.OVERDUE
 
 
