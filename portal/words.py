@@ -279,7 +279,7 @@ def _place(operation: Operation) -> Text:
     """In vProtect's queue, or among the tenant's own; far back it is not exact (`vprotect_bridge.places`)."""
     place = {"place": operation.place_in_line}
     if operation.submission == Operation.Submission.PENDING:
-        return _("Place %(place)d of your own that wait: as many run as your provider allows at once.") % place
+        return _("Place %(place)d of your organisation's own that wait to be started.") % place
     if (operation.place_in_line or 0) > EXACT_UP_TO:
         return _("About place %(place)d in the queue.") % place
     return _("Place %(place)d in the queue.") % place

@@ -84,7 +84,7 @@ def test_it_is_coarse(minutes: float, text: str):
         ({"phase": "queued", "place_in_line": 40}, "About place 40 in the queue."),
         (
             {"submission": "pending", "place_in_line": 2},
-            "Place 2 of your own that wait: as many run as your provider allows at once.",
+            "Place 2 of your organisation's own that wait to be started.",
         ),
         ({"phase": "queued"}, "Waiting in line."),
     ],

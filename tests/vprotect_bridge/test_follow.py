@@ -446,9 +446,18 @@ def test_who_waits_for_the_tenants_cap_has_a_place_among_its_own(api: VProtect, 
     Operation.across_tenants.filter(pk=single.pk).update(submission="cancelled", outcome="cancelled")
     follow(api)
     assert (now(bulk).place_in_line, now(bulk).version) == (1, version + 1)
-    Tenant.objects.filter(pk=tenant.pk).update(running_cap=None)
+    Operation.across_tenants.filter(origin="portal", submission="accepted").update(outcome="succeeded")
     follow(api)
-    assert now(bulk).place_in_line is None
+    assert now(bulk).place_in_line == 1, "also between the end of one and the start of the next"
+
+
+def test_what_is_sent_at_once_has_no_place_and_what_waits_has_one_also_without_a_cap(api: VProtect, tenant: Tenant):
+    first, second = (operation_on(machine) for machine in Machine.across_tenants.filter(tenant=tenant)[:2])
+    follow(api)
+    assert [now(row).place_in_line for row in (first, second)] == [None, None]
+    Operation.across_tenants.update(created_at=timezone.now() - timedelta(seconds=30))
+    follow(api)
+    assert [now(row).place_in_line for row in (first, second)] == [1, 2]
 
 
 @pytest.mark.parametrize(("place", "shown"), [(None, None), (1, 1), (10, 10), (11, 20), (100, 100), (101, 200)])
