@@ -217,6 +217,12 @@ def plan_prospects(machines: Iterable[Machine], plan: Plan) -> list[Prospect]:
     return list(map(prospect, machines))
 
 
+def with_added(shown: PlanWish, prospects: Iterable[Prospect]) -> tuple[str, ...]:
+    """The GUIDs of a plan's machines with those that it takes in."""
+    added = {prospect.machine.guid for prospect in prospects if not prospect.reason}
+    return tuple(sorted({*shown.machine_guids, *added}))
+
+
 def request_bulk_plan(
     membership: Membership,
     machines: Sequence[Machine],
@@ -238,7 +244,7 @@ def request_bulk_plan(
     if not wanted:
         raise WishRefused(_("None of these machines can be put into this plan."))
     guids = [prospect.machine.guid for prospect in wanted]
-    wish = replace(shown, machine_guids=tuple(sorted({*shown.machine_guids, *guids})))
+    wish = replace(shown, machine_guids=with_added(shown, prospects))
     request = BulkRequest(
         tenant=membership.tenant,
         kind=BulkRequest.Kind.PLAN,

@@ -235,16 +235,30 @@ def check_plan(tenant: Tenant, wanted: Collection[str], plan: Plan | None) -> No
     """
     if all(_cap(tenant, limit) is None for limit in OF_PLANS):
         return
+    there, added = _added_to_plans(tenant, wanted, plan)
+    if not added:
+        return
+    _check(Usage(MACHINES, there, None, tenant.planned_machine_cap), added, "machines")
+    _check(usage(tenant, STORED), 1, "machines")
+
+
+def machines_after(tenant: Tenant, wanted: Collection[str], plan: Plan | None) -> list[Usage]:
+    """How many would be in plans with it; empty where no limit is set, or it adds none."""
+    if not _is_set(tenant, MACHINES):
+        return []
+    there, added = _added_to_plans(tenant, wanted, plan)
+    warning, cap = tenant.planned_machine_warning, tenant.planned_machine_cap
+    return [Usage(MACHINES, there + added, warning, cap)] if added else []
+
+
+def _added_to_plans(tenant: Tenant, wanted: Collection[str], plan: Plan | None) -> tuple[int, int]:
+    """How many machines are in plans beside what the plan adds, and how many it adds."""
     own = of_tenant(tenant)
     policies = dict(_planned_machines(own).values_list("guid", "policy_guid"))
     coming = {guid for change in _open_changes(tenant, plan) for guid in change["machine_guids"]}
     before = policies.keys() | coming
-    added = len(set(wanted) - before)
-    if not added:
-        return
     leaving = {guid for guid, policy in policies.items() if plan and plan.policy_guid == policy} - set(wanted)
-    _check(Usage(MACHINES, len(before - (leaving - coming)), None, tenant.planned_machine_cap), added, "machines")
-    _check(usage(tenant, STORED), 1, "machines")
+    return len(before - (leaving - coming)), len(set(wanted) - before)
 
 
 def _open_changes(tenant: Tenant, plan: Plan | None) -> list[dict[str, list[str]]]:

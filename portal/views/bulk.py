@@ -34,6 +34,7 @@ from vprotect_bridge.bulk import (
     plan_prospects,
     request_bulk_backup,
     request_bulk_plan,
+    with_added,
 )
 from vprotect_bridge.models import Backup, BulkRequest, Operation
 from vprotect_bridge.plan_wishes import may_change_plans
@@ -187,10 +188,14 @@ def _refusal(refused: WishRefused) -> str:
 
 def _look_at_plan(request: TenantRequest, selection: Selection, form: BulkPlanForm) -> HttpResponse:
     plan = form.chosen_plan
+    wish, prospects = wish_shown(plan), plan_prospects(selection.machines, plan)
+    machines = with_added(wish, prospects)
+    limits.check_plan(request.tenant, machines, plan)
     context = {
-        **_prospects_context(plan_prospects(selection.machines, plan)),
+        **_prospects_context(prospects),
+        "usages": limits.machines_after(request.tenant, machines, plan),
         "plan": plan,
-        "wish": wish_shown(plan),
+        "wish": wish,
         "carried": _carried(request, selection, based_on=plan.held_digest),
     }
     return render(request, "portal/bulk_plan_look.html", context)

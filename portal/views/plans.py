@@ -297,6 +297,7 @@ def _preview(request: TenantRequest, plan: Plan | None, form: PlanForm, wish: Pl
         "wish": wish,
         "destination": destination,
         "preview": change,
+        "usages": limits.machines_after(request.tenant, wish.machine_guids, plan),
         "carried": _carried(request.POST),
         **_slower_than_its_target(request, wish, change),
     }

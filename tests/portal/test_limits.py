@@ -17,12 +17,13 @@ from portal.words import failure_reason
 from tenants.models import Role, Tenant, User
 from tests.conftest import is_under_the_policy, machine_of, operation_on, person
 from tests.portal.conftest import STORE
+from tests.portal.test_plans import plan
 from tests.portal.test_restores import point, restorer
 from tests.portal.test_restores import wish as restore_wish
 from vprotect_bridge.limits import QUOTA_USED_UP
-from vprotect_bridge.models import Backup, BackupDay, Machine, Operation
+from vprotect_bridge.models import Backup, BackupDay, Machine, Operation, Plan, PlanChange
 
-__all__ = ["point", "restorer"]
+__all__ = ["plan", "point", "restorer"]
 pytestmark = pytest.mark.django_db
 
 FORM = "/t/sunflower/machines/vm-1/backup/"
@@ -52,7 +53,10 @@ def test_the_form_says_what_is_left(browser: Client, machine: Machine, tenant: T
 def test_a_warning_still_lets_it_through(browser: Client, machine: Machine, tenant: Tenant):
     Tenant.objects.update(daily_backup_warning=1)
     operation_on(machine_of(tenant, "vm-2"), outcome="succeeded")
-    assert "warned from 1 on; it still goes through" in words(browser.get(FORM))
+    assert "your provider wants you to know from 1 on. Nothing is refused." in words(browser.get(FORM))
+    Tenant.objects.update(daily_backup_cap=3)
+    page = words(browser.get(FORM))
+    assert "today: 1 of 3, 2 left. That is much: your provider wants you to know from 1 on. At 3 nothing more" in page
     assert browser.post(FORM, typed()).status_code == 302
 
 
@@ -70,6 +74,32 @@ def test_many_machines_are_refused_before_the_look(browser: Client, machine: Mac
     machines = {"machines": ["vm-1", machine_of(tenant, "vm-2").guid]}
     answer = browser.post("/t/sunflower/bulk/backup/", {**typed(), **machines})
     assert answer.status_code == 422 and "Left today: 1, needed: 2." in words(answer)
+
+
+BULK_PLAN = "/t/sunflower/bulk/plan/"
+
+
+def put(browser: Client, plan: Plan, *guids: str, **more: str) -> Any:
+    typed = {"machines": guids, "plan": str(plan.pk), "client_key": str(uuid4()), **more}
+    return browser.post(BULK_PLAN, typed)
+
+
+def test_before_machines_are_put_into_a_plan_the_look_says_what_it_comes_to(
+    tenant: Tenant, plan: Plan, as_web: Callable[[User], Client]
+):
+    admin = as_web(person(tenant, "administrator", Role.ADMIN))
+    guids = [machine_of(tenant, f"vm-{number}").guid for number in range(5, 8)]
+    assert "After this change" not in words(put(admin, plan, *guids))
+    there = Machine.across_tenants.exclude(policy_guid="").count()
+    Tenant.objects.update(planned_machine_warning=there + 2)
+    look = words(put(admin, plan, *guids))
+    assert f"After this change: Machines in plans: {there + 3}. That is much" in look and "Nothing is refused." in look
+    Tenant.objects.update(planned_machine_warning=None, planned_machine_cap=there + 4)
+    assert f"Machines in plans: {there + 3} of {there + 4}, 1 left." in words(put(admin, plan, *guids))
+    Tenant.objects.update(planned_machine_cap=there + 2)
+    refused = put(admin, plan, *guids)
+    assert refused.status_code == 422 and "Room for: 2 more, needed: 3." in words(refused)
+    assert not PlanChange.across_tenants.exists()
 
 
 def test_settings_list_every_limit(tenant: Tenant, as_web: Callable[[User], Client]):
