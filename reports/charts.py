@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
@@ -10,11 +10,14 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from portal import dates
-from portal.charts import GIB, TONES, Chart, Series, Unit
+from portal.charts import GIB, TONES, Chart, Series, Unit, success_chart
 from portal.templatetags.portal_words import size
 from reports.breakdown import Breakdown
 from reports.months import Month
+from reports.protection import Period, Summary, protected_days
 from reports.usage import Usage
+from tenants.models import Membership
+from vprotect_bridge.models import BackupDay
 
 # A chart with more series says nothing: what comes after is one together.
 MOST_SERIES = len(TONES)
@@ -41,6 +44,21 @@ def stored_chart(usage: Usage, breakdown: Breakdown) -> Chart:
     summary = _("%(size)s were kept on %(day)s.") % words if last else ""
     labels = [dates.day(day) for day in days]
     return Chart("stored", "stacked", _("Kept per day"), summary, _("Day"), labels, series, Unit("GiB", GIB, size))
+
+
+def usage_charts(usage: Usage, breakdown: Breakdown) -> list[Chart]:
+    return [stored_chart(usage, breakdown), machines_chart(days_of(usage.month), usage.days)]
+
+
+def protection_charts(membership: Membership, period: Period, summary: Summary) -> list[Chart]:
+    """How backups went, and how machines stood: of who sees all of them, since days of single ones are not kept."""
+    by_day: dict[date, list[BackupDay]] = defaultdict(list)
+    for row in summary.days:
+        by_day[row.day].append(row)
+    labels = [dates.day(day) for day in period.all_days]
+    charts = [success_chart([by_day[day] for day in period.all_days], labels)] if summary.days else []
+    protected = protected_days(membership, period)
+    return [*charts, machines_chart(period.all_days, protected)] if protected else charts
 
 
 def machines_chart(days: Sequence[date], rows: Sequence[Mapping[str, Any]]) -> Chart:

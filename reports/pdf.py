@@ -33,6 +33,7 @@ SANS, SANS_BOLD, EVERYTHING = (
 # Nobody reads more on paper; all are in the file for spreadsheets.
 MOST_ROWS = 1000
 LONGEST_CELL = 200
+COLUMN_GAP = 6
 # From Hebrew on letters may be joined, stacked or written from the right.
 FIRST_TO_SHAPE = "\u0590"
 INK, SOFT, LINE, HEAD = (28, 33, 36), (90, 97, 102), (214, 214, 208), (240, 240, 236)
@@ -68,11 +69,14 @@ def _letters() -> frozenset[int]:
 
 
 class Sheet(FPDF):
-    """A4; `wide` lays it on its side. `head`: who it is for, `title`: what it is, both on the first page."""
+    """A4; `wide` lays it on its side, `is_dense` writes small. `head`: who it is for, `title`: what it is, both on the
+    first page."""
 
-    def __init__(self, title: str, head: str, made_at: str, *, wide: bool = False) -> None:
+    def __init__(self, title: str, head: str, made_at: str, *, wide: bool = False, is_dense: bool = False) -> None:
         super().__init__("landscape" if wide else "portrait", "mm", "A4")
         self.made_at = made_at
+        self.text_size, self.line_height = (7.5, 3.8) if is_dense else (8.5, 4.6)
+        self.cell_padding = (0.6, 1.0) if is_dense else (0.9, 1.5)
         self.add_font("sans", "", SANS)
         self.add_font("sans", "B", SANS_BOLD)
         self.set_title(shown(title))
@@ -112,11 +116,48 @@ class Sheet(FPDF):
     def small(self, text: str) -> None:
         self._write(text, 8, SOFT)
 
+    def label(
+        self,
+        left: float,
+        top: float,
+        width: float,
+        text: str,
+        *,
+        size: float,
+        align: str = "L",
+        colour: tuple[int, int, int] = SOFT,
+        bold: bool = False,
+    ) -> None:
+        """One line at a place of the page, cut to its width."""
+        said = self._said(text)
+        self._ink(size, colour, "B" if bold else "", self._family(said))
+        while len(said) > 1 and self.get_string_width(said) > width - 2 * self.c_margin:
+            said = f"{said[:-2]}…"
+        self.set_xy(left, top)
+        self.cell(width, size * 0.5, said, align=align)
+
     def facts(self, facts: Iterable[tuple[str, str]]) -> None:
         self.table_of(Table(("", ""), (3, 7), facts), has_head=False)
 
+    def beside(self, left: tuple[str, Iterable[tuple[str, str]]], right: tuple[str, Iterable[tuple[str, str]]]) -> None:
+        """Two headings with their facts, in columns while they fit on the page."""
+        if self.will_page_break(60):
+            self.add_page()
+        first_page, top, margin, half = self.page, self.get_y(), self.l_margin, (self.epw - COLUMN_GAP) / 2
+        bottoms = []
+        for (heading, facts), start in ((left, margin), (right, margin + half + COLUMN_GAP)):
+            self.set_left_margin(start)
+            self.set_right_margin(self.w - start - half)
+            self.set_xy(start, top if self.page == first_page else self.get_y())
+            self.heading(heading)
+            self.table_of(Table(("", ""), (5, 6), facts), has_head=False)
+            bottoms.append(self.get_y())
+        self.set_left_margin(margin)
+        self.set_right_margin(margin)
+        self.set_xy(margin, max(bottoms))
+
     def table_of(self, table: Table, *, has_head: bool = True) -> None:
-        self._ink(8.5, INK)
+        self._ink(self.text_size, INK)
         self.set_draw_color(*LINE)
         head = FontFace(emphasis="BOLD", color=SOFT, fill_color=HEAD)
         with self.table(
@@ -125,8 +166,10 @@ class Sheet(FPDF):
             borders_layout=TableBordersLayout.HORIZONTAL_LINES,
             headings_style=head,
             first_row_as_headings=has_head,
-            line_height=4.6,
-            padding=(0.9, 1.5),
+            # Of the margins in force, which `beside` moves; else it is the middle of the page.
+            align="LEFT",
+            line_height=self.line_height,
+            padding=self.cell_padding,
         ) as drawn:
             if has_head:
                 self._draw(drawn.row(), table.columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -10,13 +10,16 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from portal import dates, plan_words, words
+from reports.charts import protection_charts
 from reports.csv_files import write_csv
 from reports.models import ReportFile
 from reports.pdf import MOST_ROWS, Sheet, Table, made_at
+from reports.pdf_charts import draw_charts, table_of_days
 from reports.protection import BATCH, Period, Row, Summary, machines_of, rows_of, summary_of
+from reports.summary_words import Counted, backups_counted, machines_by_status, protected_now
 from reports.templatetags.report_words import percent
 from tenants.models import Membership
-from vprotect_bridge.models import WORST_FIRST, Plan, Protection
+from vprotect_bridge.models import Plan
 
 COLUMNS = (
     *("machine", "machine GUID", "status", "plan", "target", "newest good backup", "hours since"),
@@ -69,7 +72,12 @@ def write_pdf(path: Path, membership: Membership, period: Period, summary: Summa
     sheet = Sheet(_("How your machines are protected"), membership.tenant.name, made_at(membership), wide=True)
     span = {"first": dates.day_and_year(period.first), "last": dates.day_and_year(period.last), "zone": period.zone.key}
     sheet.paragraph(_("Now, and how backups went from %(first)s to %(last)s (%(zone)s).") % span)
-    sheet.facts(_facts(summary))
+    sheet.heading(_("Machines by status, now"))
+    _counted(sheet, [protected_now(summary), *machines_by_status(summary)])
+    sheet.heading(_("Backups from %(first)s to %(last)s") % span)
+    _counted(sheet, backups_counted(summary))
+    charts = protection_charts(membership, period, summary)
+    draw_charts(sheet, charts)
     sheet.heading(_("Every machine, worst first"))
     columns = (
         _("Machine"),
@@ -85,22 +93,15 @@ def write_pdf(path: Path, membership: Membership, period: Period, summary: Summa
     if summary.listed > MOST_ROWS:
         left = {"count": summary.listed - MOST_ROWS}
         sheet.small(_("%(count)d more machines are in the file for spreadsheets.") % left)
+    if charts:
+        sheet.heading(_("Day by day, in figures"))
+        sheet.table_of(table_of_days(charts))
     sheet.output(str(path))
 
 
-def _facts(summary: Summary) -> list[tuple[str, str]]:
-    counts = {"protected": summary.protected, "there": summary.there}
-    return [
-        (_("Protected now"), _("%(protected)s of %(there)s") % counts),
-        (_("Backups that succeeded"), percent(summary.success_percent)),
-        (_("Backups made"), str(summary.good)),
-        (_("Backups failed"), str(summary.failed)),
-        *(
-            (str(words.PROTECTION[name].word), str(summary.counts[name]))
-            for name in WORST_FIRST
-            if summary.counts.get(name) and name != Protection.GONE
-        ),
-    ]
+def _counted(sheet: Sheet, counted: Iterable[Counted]) -> None:
+    rows = ((one.label, one.value, one.meaning) for one in counted)
+    sheet.table_of(Table(("", "", ""), (5, 3, 12), rows, right=frozenset({1})), has_head=False)
 
 
 def _printed(row: Row) -> tuple[str, ...]:

@@ -14,13 +14,15 @@ from portal.access import visible_machines, visible_operations
 from portal.audit_words import AUDIT_ACTION
 from portal.operation_story import reasons
 from portal.operation_words import event_sentence, task_chip
-from portal.templatetags.portal_words import duration, role_name, task_name
+from portal.templatetags.portal_words import role_name, task_name, took
 from reports.models import ReportFile
 from reports.pdf import Sheet, Table, made_at
 from tenants.models import AuditEntry, Membership
 from vprotect_bridge.models import Backup, Operation, OperationEvent, OperationTask
 
 Facts = list[tuple[str, str]]
+# So that it is one page; all of them are on the page of the restore and in the audit.
+MOST_EVENTS, MOST_ENTRIES = 12, 4
 
 
 class NotThere(Exception):
@@ -32,21 +34,14 @@ def write(path: Path, file: ReportFile, membership: Membership, tell: Callable[[
     operation = ended.filter(pk=file.operation_id).first() if file.operation_id else None
     if operation is None:
         raise NotThere
-    sheet = Sheet(words.operation_title(operation), membership.tenant.name, made_at(membership))
+    sheet = Sheet(words.operation_title(operation), membership.tenant.name, made_at(membership), is_dense=True)
     sheet.paragraph(str(words.operation_sentence(operation)))
     if reason := reasons([operation]).get(operation.pk):
         sheet.paragraph(str(reason))
-    sheet.heading(_("What was asked for"))
-    sheet.facts(_asked(operation))
-    sheet.heading(_("What became of it"))
-    sheet.facts(_became(operation, membership))
+    sheet.beside((_("What was asked for"), _asked(operation)), (_("What became of it"), _became(operation, membership)))
     sheet.heading(_("Tasks of the backup system"))
     _tasks(sheet, operation)
-    sheet.heading(_("What happened"))
-    events = OperationEvent.objects.filter(operation=operation).values_list("at", "moved_from", "moved_to")
-    sheet.facts((dates.full(at), str(event_sentence(operation, was, now))) for at, was, now in events.order_by("at"))
-    sheet.heading(_("Where this is written"))
-    sheet.facts(_references(operation))
+    sheet.beside((_("What happened"), _happened(operation)), (_("Where this is written"), _references(operation)))
     sheet.output(str(path))
 
 
@@ -74,12 +69,11 @@ def _asked(operation: Operation) -> Facts:
 
 def _became(operation: Operation, membership: Membership) -> Facts:
     began, ended = operation.started_at, operation.finished_at
-    took = int((ended - began).total_seconds() * 1000) if began and ended else None
     facts = [
         (_("Outcome"), str(words.operation_chip(operation).word)),
         (_("Started"), dates.full(began) if began else "–"),
         (_("Ended"), dates.full(ended) if ended else "–"),
-        (_("Took"), duration(took)),
+        (_("Took"), took(operation) or "–"),
     ]
     if operation.restored_guid:
         restored = visible_machines(membership).filter(guid=operation.restored_guid).first()
@@ -106,6 +100,12 @@ def _tasks(sheet: Sheet, operation: Operation) -> None:
     return sheet.table_of(Table(columns, (5, 3, 5, 5, 7), rows))
 
 
+def _happened(operation: Operation) -> Facts:
+    events = OperationEvent.objects.filter(operation=operation).order_by("-at")
+    told = list(events.values_list("at", "moved_from", "moved_to")[:MOST_EVENTS])[::-1]
+    return [(dates.full(at), str(event_sentence(operation, was, now))) for at, was, now in told]
+
+
 def _references(operation: Operation) -> Facts:
     """The entries of the audit that this operation left, and the ids by which the logs name it."""
     entries = AuditEntry.objects.filter(detail__operation=str(operation.pk)).exclude(action="report_requested")
@@ -115,7 +115,7 @@ def _references(operation: Operation) -> Facts:
             f"{entry.pk} · {AUDIT_ACTION.get(entry.action, entry.action)} · {dates.full(entry.at)} · "
             f"{entry.actor_name} ({role_name(entry.role)})",
         )
-        for entry in entries.filter(at__gte=operation.created_at - timedelta(minutes=5)).order_by("at")[:20]
+        for entry in entries.filter(at__gte=operation.created_at - timedelta(minutes=5)).order_by("at")[:MOST_ENTRIES]
     ]
     facts.append((_("Operation id"), str(operation.pk)))
     facts.append((_("Correlation"), operation.correlation_id))

@@ -7,9 +7,13 @@ from pathlib import Path
 
 from django.utils.translation import gettext as _
 
+from portal.charts import Chart
 from reports import prices
+from reports.breakdown import breakdown_of
+from reports.charts import usage_charts
 from reports.names import destination_name, machine_name, plan_name, plan_of
 from reports.pdf import MOST_ROWS, Sheet, Table, made_at
+from reports.pdf_charts import draw_charts, table_of_days
 from reports.templatetags.report_words import in_gib_months, in_machine_months
 from reports.usage import Line, MachineLine, Usage
 from tenants.models import Membership
@@ -24,6 +28,11 @@ def write_pdf(
         sheet.small(sentence)
     sheet.heading(_("What it comes to") if usage.price else _("Kept, by destination"))
     sheet.table_of(_bill(usage))
+    charts: list[Chart] = []
+    if usage.recorded:
+        charts = usage_charts(usage, breakdown_of(membership, usage, "destination"))
+        sheet.heading(_("Day by day"))
+        draw_charts(sheet, charts)
     sheet.heading(_("By plan"))
     plans = [((plan_name(usage, line.key, line.name),), line) for line in usage.plans]
     sheet.table_of(_divided(usage, (_("Plan"),), plans))
@@ -34,6 +43,9 @@ def write_pdf(
         sheet.small(
             _("%(count)d more machines are in the file for spreadsheets.") % {"count": len(machines) - MOST_ROWS}
         )
+    if charts:
+        sheet.heading(_("Day by day, in figures"))
+        sheet.table_of(table_of_days(charts))
     sheet.output(str(path))
 
 
@@ -75,5 +87,5 @@ def _divided(usage: Usage, first: Sequence[str], lines: Sequence[tuple[Sequence[
         for names, line in lines
     ]
     columns = (*first, _("GiB-months"), _("Machine-months"), *([_("Cost")] if price else []))
-    widths = (*[7 if len(first) == 1 else 4] * len(first), 3, 3, 3)[: len(columns)]
+    widths = (*[7 if len(first) == 1 else 4] * len(first), 3, 4, 3)[: len(columns)]
     return Table(columns, widths, rows, right=frozenset({len(first), len(first) + 1, len(first) + 2}))

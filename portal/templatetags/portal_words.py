@@ -139,6 +139,13 @@ def duration(milliseconds: int | None) -> str:
 
 
 @register.filter
+def took(operation: Operation) -> str:
+    """From its start to its end; "" while either is not known."""
+    began, ended = operation.started_at, operation.finished_at
+    return duration(int((ended - began).total_seconds() * 1000)) if began and ended else ""
+
+
+@register.filter
 def platform(name: str) -> str:
     return words.platform(name)
 

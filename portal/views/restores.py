@@ -22,6 +22,7 @@ from tenants.middleware import TenantRequest
 from tenants.models import Role
 from vprotect_bridge import limits
 from vprotect_bridge.models import Backup, Machine, Operation, Question
+from vprotect_bridge.restore_names import suggested_name
 from vprotect_bridge.restore_wishes import (
     PLATFORMS,
     check_restore,
@@ -62,7 +63,7 @@ def restore_create(request: TenantRequest, tenant: str, guid: str) -> HttpRespon
 
 def _form(request: TenantRequest, machine: Machine, points: list[Backup]) -> RestoreForm:
     chosen = request.GET.get("backup") or (points[0].guid if points else "")
-    name = f"{machine.name}-restored"[:64] if machine.exists else ""
+    name = suggested_name(request.membership, machine)
     initial = {"client_key": uuid4(), "backup": chosen, "name": name, **_as_before(request, machine)}
     data = request.POST if request.method == "POST" else None
     return RestoreForm(data, initial=initial, machine=machine, points=points, targets=list(restore_targets(machine)))

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from portal.access import needs
 from portal.views.machines import page_number
 from reports.breakdown import BY, breakdown_of
-from reports.charts import days_of, machines_chart, stored_chart
+from reports.charts import usage_charts
 from reports.months import Month
 from reports.usage import Usage, machine_lines, usage_of
 from tenants.middleware import TenantRequest
@@ -41,8 +41,7 @@ def usage(request: TenantRequest, tenant: str) -> HttpResponse:
         "client_key": uuid4(),
     }
     if found.recorded:
-        stored = stored_chart(found, breakdown_of(request.membership, found, by))
-        context["charts"] = [stored, machines_chart(days_of(month), found.days)]
+        context["charts"] = usage_charts(found, breakdown_of(request.membership, found, by))
         context |= _machines(request, found)
     return render(request, "reports/usage.html", context)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,10 +11,13 @@ import pytest
 from bs4 import BeautifulSoup
 from django.test import Client
 from django.utils import timezone
+from django_scopes import scope
 
 from tenants.models import AuditEntry, Grant, Membership, Role, Tenant, User
 from tests.conftest import machine_of, operation_on
 from vprotect_bridge.models import Backup, Cluster, Hypervisor, Machine, Operation, Question, Storage
+from vprotect_bridge.restore_names import suggested_name
+from vprotect_bridge.restore_wishes import PLATFORMS
 
 pytestmark = pytest.mark.django_db
 
@@ -242,3 +246,56 @@ def test_the_finished_restore_leads_to_the_new_machine(browser: Client, point: B
     assert "appears among your machines within a few minutes" in words(browser.get(address))
     machine_of(machine.tenant, "vm-new")
     assert "To the new machine machine vm-new" in words(browser.get(address))
+
+
+# ── The name that is suggested ───────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("platform", "name", "expected"),
+    [
+        ("KVM", "web-01", "web-01-restored"),
+        ("KVM", "küche-display", "kueche-display-restored"),
+        ("KVM", "ku\u0308che", "kueche-restored"),
+        ("KVM", "Łódź (старый) 01", "Lodz-01-restored"),
+        ("KVM", "備份", "restored"),
+        ("KVM", "x" * 64, f"{'x' * 55}-restored"),
+        ("PROXMOX", "db_01", "db-01-restored"),
+        ("RHV", "küche", "küche-restored"),
+        ("KUBERNETES", "Web_01", "web-01-restored"),
+        ("VCENTER", "küche display", "küche display-restored"),
+    ],
+)
+def test_a_name_is_suggested_that_the_platform_allows(platform: str, name: str, expected: str, sunflower: Tenant):
+    machine = machine_of(sunflower)
+    machine.platform, machine.name = platform, name
+    rules = PLATFORMS[platform]
+    with scope(tenant=sunflower):
+        suggested = suggested_name(Membership(tenant=sunflower), machine)
+    assert suggested == expected
+    assert re.fullmatch(rules.name, suggested) and len(suggested) <= rules.longest_name
+
+
+def test_a_name_is_suggested_that_is_free_among_those_that_one_sees(sunflower: Tenant):
+    machine = machine_of(sunflower)
+    for number, name in enumerate(("MACHINE vm-1-restored", "machine-vm-1-restored", "Machine-VM-1-restored-2")):
+        machine_of(sunflower, f"vm-{number + 2}")
+        Machine.across_tenants.filter(guid=f"vm-{number + 2}").update(name=name)
+    with scope(tenant=sunflower):
+        assert suggested_name(Membership(tenant=sunflower), machine) == "machine-vm-1-restored-3"
+        limited = Membership(tenant=sunflower, machine_guids=["vm-1"])
+        assert suggested_name(limited, machine) == "machine-vm-1-restored"
+
+
+def test_a_restore_that_ended_says_when_and_how_long_it_took(browser: Client, machine: Machine):
+    began = timezone.now() - timedelta(hours=1)
+    times = {"started_at": began, "finished_at": began + timedelta(minutes=42), "deadline_at": timezone.now()}
+    over = operation_on(machine, kind="restore", outcome="succeeded", **times)
+    html = browser.get(f"/t/sunflower/operations/{over.pk}/").content.decode()
+    assert "<dt>Ended</dt>" in html and "<dt>Took</dt><dd>42 min 00 s</dd>" in html and "Must have started" not in html
+
+
+def test_a_restore_that_waits_says_by_when_it_must_have_started(browser: Client, machine: Machine):
+    waits = operation_on(machine, kind="restore", deadline_at=timezone.now())
+    html = browser.get(f"/t/sunflower/operations/{waits.pk}/").content.decode()
+    assert "Must have started by" in html and "<dt>Ended</dt>" not in html and "operation-finished from:body" in html

@@ -27,7 +27,7 @@ from reports.pdf import EVERYTHING, SANS, _letters
 from tenants.models import AuditEntry, Grant, Membership, Role, Tenant, User
 from tests.conftest import machine_of, operation_on, person
 from tests.reports.conftest import GIB, backup_of, written_down
-from vprotect_bridge.models import Destination, Machine, Operation, OperationTask
+from vprotect_bridge.models import Destination, Machine, Operation, OperationEvent, OperationTask
 
 pytestmark = pytest.mark.django_db
 
@@ -96,7 +96,8 @@ def test_page_csv_and_pdf_say_the_same_sums(november: None, owner: User, as_web:
     shown = {row["cost"] for row in rows if row["what"] in {"kept", "protected machines", "total"}}
     for cost in shown:
         assert f"€{cost}" in page and f"€{cost}" in pdf, cost
-    assert "Main store" in pdf and "Somebody's" not in pdf
+    assert "Main store" in pdf and "Somebody's" not in pdf and "The month is not over" in pdf
+    assert "30 Nov 140.0 GiB 1.0 GiB 3 4" in pdf.split("Day by day, in figures")[1], "a row for each day"
     assert "Main store" in {row["name"] for row in rows} and "Somebody's store" not in {row["name"] for row in rows}
 
 
@@ -157,6 +158,13 @@ def test_the_protection_report_has_every_machine_that_the_person_sees(
     ]
     assert "not enough free space" in rows[0]["reason"]
     pdf = text_of(path_of(asked_for(browser, "protection", "pdf", days="7")))
+    for counted in (
+        "Backups that ended 2",
+        "Of them succeeded 1 (50.0 %)",
+        "Of them failed 1",
+        "0 of 2 Of the machines",
+    ):
+        assert counted in pdf, counted
     assert "machine vm-1" in pdf and "50.0 %" in pdf and "not enough free space" in pdf
     assert "node-3" not in pdf and "vm-9" not in pdf and "node-3" not in str(rows)
 
@@ -281,13 +289,51 @@ def evidence_of(browser: Client, operation: Operation) -> ReportFile:
 
 
 def test_evidence_says_who_what_when_how_long_and_where_it_is_written(restore: Operation, owner: User, as_web: Browser):
-    pdf = text_of(path_of(evidence_of(as_web(owner), restore)))
+    path = path_of(evidence_of(as_web(owner), restore))
+    pdf = text_of(path)
+    assert len(PdfReader(path).pages) == 1
     entry = AuditEntry.across_tenants.get(action="restore_requested")
     for said in ("owner@sunflower.example", "machine vm-1", "again-01", "Fast", "42 min 00 s", "Succeeded", "task-1"):
         assert said in pdf, said
     for reference in (entry.pk, restore.pk, "correlation-1"):
         # A long one may be broken in two.
         assert str(reference).replace(" ", "") in pdf.replace(" ", ""), reference
+
+
+def test_what_stands_beside_each_other_does_so(restore: Operation, owner: User, as_web: Browser):
+    places: dict[str, float] = {}
+
+    def note(text: str, _cm: Any, matrix: list[float], *_font: Any) -> None:
+        places.setdefault(text.strip(), matrix[4])
+
+    page = PdfReader(path_of(evidence_of(as_web(owner), restore))).pages[0]
+    page.extract_text(visitor_text=note)
+    assert places["Asked for by"] < page.mediabox.width / 4 and places["Outcome"] > page.mediabox.width / 2
+
+
+def test_evidence_is_one_page_also_of_a_restore_with_a_long_story(restore: Operation, owner: User, as_web: Browser):
+    long = {"tenant": restore.tenant, "operation": restore}
+    for _number in range(30):
+        OperationEvent.across_tenants.create(**long, moved_from="running restoring", moved_to="running importing")
+    for number in range(3):
+        OperationTask.across_tenants.create(**long, guid=str(uuid4()), type="IMPORT", started_at=restore.started_at)
+        AuditEntry.across_tenants.create(
+            tenant=restore.tenant,
+            actor_name="somebody.with.a.long.name@sunflower.example",
+            role="admin",
+            action=f"restore_cancelled_{number}",
+            outcome="accepted",
+            detail={"operation": str(restore.pk)},
+        )
+    assert len(PdfReader(path_of(evidence_of(as_web(owner), restore))).pages) == 1
+
+
+def test_a_document_has_pictures_of_its_figures(november: None, owner: User, as_web: Browser):
+    """Bars are rectangles filled with the colour of their series, of which there are as many as days with a size."""
+    drawn = PdfReader(path_of(asked_for(as_web(owner), "usage", "pdf", month="2026-11"))).pages[0].get_contents()
+    assert drawn is not None
+    bars = re.findall(rb"0\.0588 0\.4627 0\.4314 rg\n[\d. -]+ re f", drawn.get_data())
+    assert len(bars) >= 30
 
 
 def test_evidence_is_of_restores_that_have_ended(sunflower: Tenant, restore: Operation, owner: User, as_web: Browser):
