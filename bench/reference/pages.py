@@ -6,24 +6,24 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
+from django.db.models import Q
 from django.db.models.functions import Lower
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from portal import dates, polls, words
+from portal import dates, machine_list, polls, words
 from portal.forms import MachineFilter
 from portal.machine_list import MachineQuery, facts_of
 from portal.views.machines import COLUMNS, _column
 from tenants.middleware import TenantRequest
 from tenants.models import Grant, Role
 from vprotect_bridge.client.types import FINAL_BACKUP_STATUSES
-from vprotect_bridge.models import WORST_FIRST, Backup, Destination, Machine, Operation, Plan, Protection
+from vprotect_bridge.models import WORST_FIRST, Alert, Backup, Destination, Machine, Operation, Plan, Protection
 from vprotect_bridge.plan_facts import Held
 from vprotect_bridge.plan_preview import next_runs_of
 from vprotect_bridge.plan_wishes import may_change_plans
-
-PAGE_SIZE = 50
+from vprotect_bridge.targets import State, state
 
 
 def one_query(request: TenantRequest, tenant: str) -> HttpResponse:
@@ -35,7 +35,7 @@ def straightforward_machines(request: TenantRequest, tenant: str) -> HttpRespons
     """The same page by the same template, each thing asked for where it is needed."""
     query = MachineQuery.of(request.GET)
     listed = Machine.objects.exclude(protection=Protection.GONE)
-    page = Paginator(listed.order_by(Lower("name"), "guid"), PAGE_SIZE).get_page(query.page)
+    page = Paginator(listed.order_by(Lower("name"), "guid"), machine_list.PAGE_SIZE).get_page(query.page)
     machines = [_with_all_that_its_row_shows(machine) for machine in page]
     plans = [_with_next_run(plan) for plan in Plan.objects.filter(vanished_at=None).order_by("name")]
     total = listed.count()
@@ -54,11 +54,22 @@ def straightforward_machines(request: TenantRequest, tenant: str) -> HttpRespons
             for name in WORST_FIRST
             if listed.filter(protection=name).exists()
         ],
+        "target_filters": [
+            {
+                "value": name,
+                "chip": words.TARGET[name],
+                "count": listed.alias(target=state()).filter(target=name).count(),
+                "is_chosen": False,
+                "address": query.address(target=name.value),
+            }
+            for name in State
+            if listed.alias(target=state()).filter(target=name).exists()
+        ],
         "plans": plans,
         "platforms": sorted(set(listed.values_list("platform", flat=True).distinct()) - {""}, key=words.platform),
         "machines": machines,
         "total": total,
-        "matching": query.address().removeprefix("?"),
+        "matching": query.address().removeprefix("?") or "sort=name",
         "first": page.start_index(),
         "last": page.end_index(),
         "previous": query.address(page=page.number - 1) if page.has_previous() else "",
@@ -83,6 +94,9 @@ def _with_all_that_its_row_shows(machine: Any) -> Any:
     granted = Grant.objects.filter(kind=Grant.Kind.DESTINATION).values_list("guid", flat=True)
     machine.has_destination = Destination.objects.filter(guid__in=list(granted), vanished_at=None).exists()
     machine.plan_facts = _plan_facts(machine.plan) if machine.plan else None
+    missed = Alert.objects.filter(kind__in=Alert.OF_RUNS, closed_at=None).order_by("-opened_at")
+    missed = missed.filter(Q(machine=machine) | Q(machine=None, plan=machine.plan)).first()
+    machine.missed_run = missed.kind if missed else None
     return machine
 
 
