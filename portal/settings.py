@@ -71,10 +71,11 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "tenants.correlation.CorrelationMiddleware",
+    "portal.lean_polls.LeanPollMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     # With a random length of its own in each answer, so that nobody learns a token by what it compresses with.
     "django.middleware.gzip.GZipMiddleware",
-    "tenants.correlation.CorrelationMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",

@@ -52,16 +52,17 @@ class Identity:
 
 def provider_key_of(request: HttpRequest) -> str:
     """`IdentityProvider.key` that this session was signed in through, "" = by password or passkey. No query."""
-    return _provider_key(get_authentication_records(request, request.user))
+    return provider_key_in(get_authentication_records(request, request.user))
 
 
 def opened_by(provider_key: str, session_key: str) -> bool:
     """Whether this provider opened the session of this key."""
     records = SessionStore(session_key).get(AUTHENTICATION_METHODS_SESSION_KEY, [])
-    return _provider_key(records) == provider_key
+    return provider_key_in(records) == provider_key
 
 
-def _provider_key(records: list[dict[str, str]]) -> str:
+def provider_key_in(records: list[dict[str, str]]) -> str:
+    """Of a session's records of how it was signed in."""
     return next((record["provider"] for record in records if record["method"] == "socialaccount"), "")
 
 

@@ -95,8 +95,8 @@ def _with_all_that_its_row_shows(machine: Any) -> Any:
     machine.has_destination = Destination.objects.filter(guid__in=list(granted), vanished_at=None).exists()
     machine.plan_facts = _plan_facts(machine.plan) if machine.plan else None
     missed = Alert.objects.filter(kind__in=Alert.OF_RUNS, closed_at=None).order_by("-opened_at")
-    missed = missed.filter(Q(machine=machine) | Q(machine=None, plan=machine.plan)).first()
-    machine.missed_run = missed.kind if missed else None
+    alert = missed.filter(Q(machine=machine) | Q(machine=None, plan=machine.plan)).first()
+    machine.missed_run = alert.kind if alert else None
     return machine
 
 

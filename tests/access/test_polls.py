@@ -7,15 +7,21 @@ answered with 204 to who may see it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from bs4 import BeautifulSoup
+from django.contrib.auth import BACKEND_SESSION_KEY
+from django.contrib.sessions.models import Session
 from django.test import Client
+from django.utils import timezone
 
+from tenants import request_rates
 from tenants.models import IdentityProvider, Membership, Tenant, User
 from tests.access.conftest import Cast
 from tests.conftest import machine_of, operation_on
-from vprotect_bridge.models import Machine
+from tests.portal.conftest import counted
+from vprotect_bridge.models import Machine, UpstreamStatus
 
 pytestmark = pytest.mark.django_db
 
@@ -84,3 +90,106 @@ def test_a_password_hears_no_more_once_only_the_provider_opens_the_tenant(
     provider.save()
     answer = as_web(cast["viewer"]).get(poll)
     assert answer.status_code not in {200, 204}, answer.status_code
+
+
+# ── The lean path of an operation's page ─────────────────────────────────────
+
+
+@pytest.fixture
+def lean(machine: Machine, cast: Cast, as_web: Browser) -> str:
+    page = as_web(cast["viewer"]).get(POLLS["operation-poll"].format(pk=operation_on(machine).pk))
+    return str(BeautifulSoup(page.content, "html.parser").select_one("[hx-get*='?seen=']")["hx-get"])
+
+
+def test_nothing_new_costs_two_statements_and_one_that_is_not_sure_goes_the_usual_way(
+    lean: str, cast: Cast, as_web: Browser, client: Client
+):
+    browser = as_web(cast["viewer"])
+    with counted() as statements:
+        assert browser.get(lean).status_code == 204
+    assert len(statements) == 2, statements
+    for other in (lean[:-1], lean.replace("/poll", "/poll/"), lean.split("?")[0]):
+        assert browser.get(other).status_code in {200, 301, 404}, other
+
+
+def test_nothing_new_is_never_kept_and_can_be_found_in_the_logs(lean: str, cast: Cast, as_web: Browser):
+    answer = as_web(cast["viewer"]).get(lean)
+    assert "no-store" in answer["Cache-Control"] and answer["X-Correlation-Id"]
+
+
+def test_an_outage_that_begins_is_news(lean: str, cast: Cast, as_web: Browser):
+    browser = as_web(cast["viewer"])
+    UpstreamStatus.objects.update(unreachable_since=timezone.now())
+    assert browser.get(lean).status_code == 200
+    page = browser.get(lean.replace("/poll", "/").split("?")[0])
+    told = BeautifulSoup(page.content, "html.parser").select_one("[hx-get*='/poll?seen=']")["hx-get"]
+    assert told != lean and browser.get(told).status_code == 204
+
+
+def test_a_session_that_no_longer_counts_hears_nothing(lean: str, cast: Cast, as_web: Browser):
+    viewer = cast["viewer"]
+    for spoil in (ended, of_an_old_password, not_signed_by_us, without_a_way_in, of_nobody):
+        browser = as_web(viewer)
+        assert browser.get(lean).status_code == 204
+        spoil(browser, viewer)
+        assert browser.get(lean).status_code == 302, spoil.__name__
+        User.objects.filter(pk=viewer.pk).update(is_active=True)
+
+
+def ended(browser: Client, person: User) -> None:
+    Session.objects.filter(pk=browser.session.session_key).update(expire_date=timezone.now() - timedelta(seconds=1))
+
+
+def of_an_old_password(browser: Client, person: User) -> None:
+    person.set_password("another one")
+    User.objects.filter(pk=person.pk).update(password=person.password)
+
+
+def not_signed_by_us(browser: Client, person: User) -> None:
+    session = Session.objects.get(pk=browser.session.session_key)
+    session.session_data = session.session_data[:-2] + ("aa" if session.session_data[-2:] != "aa" else "bb")
+    session.save()
+
+
+def without_a_way_in(browser: Client, person: User) -> None:
+    session = browser.session
+    session[BACKEND_SESSION_KEY] = "nobody.knows.this"
+    session.save()
+
+
+def of_nobody(browser: Client, person: User) -> None:
+    User.objects.filter(pk=person.pk).update(is_active=False)
+
+
+def signed_in_by(browser: Client, person: User | None, *ways: dict[str, str]) -> None:
+    session = browser.session
+    session.update(
+        {"account_authentication_methods": list(ways), "account_authentication_methods_user": str(person.pk)}
+    )
+    session.save()
+
+
+@pytest.mark.parametrize("way_in", ["socialaccount", "password"])
+def test_a_session_of_a_provider_hears_of_its_own_tenant_only(
+    way_in: str, lean: str, sunflower: Tenant, pine: Tenant, cast: Cast, as_web: Browser
+):
+    browser = as_web(cast["viewer"])
+    for tenant, status in ((sunflower, 204), (pine, 404 if way_in == "socialaccount" else 204)):
+        provider = IdentityProvider(tenant=tenant, slug=tenant.slug, issuer="https://x.example")
+        provider.client_secret = "a secret for tests"
+        provider.save()
+        signed_in_by(browser, cast["viewer"], {"method": way_in, "provider": provider.key})
+        assert browser.get(lean).status_code == status, tenant
+
+
+def test_a_second_factor_is_enough_where_one_is_asked_for(lean: str, sunflower: Tenant, cast: Cast, as_web: Browser):
+    browser = as_web(cast["viewer"])
+    Tenant.objects.filter(pk=sunflower.pk).update(second_factor_required=True)
+    signed_in_by(browser, cast["viewer"], {"method": "password"}, {"method": "mfa"})
+    assert browser.get(lean).status_code == 204
+
+
+def test_who_asks_too_fast_is_told_so(lean: str, cast: Cast, as_web: Browser, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(request_rates, "OF_A_PERSON", request_rates.Allowance(at_once=2, a_second=0))
+    browser = as_web(cast["viewer"])
+    assert [browser.get(lean).status_code for _ in range(3)] == [204, 204, 429]
