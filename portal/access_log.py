@@ -14,7 +14,7 @@ from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from portal import environment
 from tenants.correlation import CorrelationFilter, correlation_id
-from tenants.logs import JSONFormatter, LineFormatter, one_line, without_secrets
+from tenants.logs import JSONFormatter, LineFormatter, one_line
 
 
 class AccessLogger(Logger):
@@ -23,10 +23,6 @@ class AccessLogger(Logger):
         for handler in (*self.error_log.handlers, *self.access_log.handlers):
             handler.setFormatter(_formatter())
             handler.addFilter(CorrelationFilter())
-
-    def atoms(self, *args: Any) -> dict[str, Any]:
-        atoms: dict[str, Any] = super().atoms(*args)
-        return {name: without_secrets(atom) if isinstance(atom, str) else atom for name, atom in atoms.items()}
 
     def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
         if not self.access_log_enabled:

@@ -15,6 +15,7 @@ from django.core import mail
 from django.test import Client
 from gunicorn.config import Config
 
+from portal import gunicorn_conf
 from portal.access_log import AccessLogger
 from tenants.models import Tenant, User
 from tests.conftest import machine_of
@@ -60,8 +61,11 @@ def test_no_link_that_opens_something_is_logged(link: str, log: io.StringIO, as_
     assert "SECRET" not in log.getvalue() and "…" in log.getvalue()
 
 
+@pytest.mark.parametrize("form", ["line", "json"])
 @pytest.mark.parametrize("link", LINKS)
-def test_nor_in_the_log_of_the_server(link: str):
+def test_nor_in_the_log_of_the_server(
+    link: str, form: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     class Answer:
         status, sent, headers = "200 OK", 1, ()
 
@@ -72,9 +76,13 @@ def test_nor_in_the_log_of_the_server(link: str):
     class Asked:
         headers = (("REFERER", f"https://portal.example{link}"),)
 
-    atoms = AccessLogger(Config()).atoms(Answer(), Asked(), environ, timedelta(seconds=1))
-    line = Config().access_log_format % atoms
-    assert "SECRET" not in line and path.split("/")[1] in line
+    monkeypatch.setenv("LOG_FORMAT", form)
+    config = Config()
+    config.set("accesslog", "-")
+    config.set("access_log_format", f"{gunicorn_conf.access_log_format} %(f)s")
+    AccessLogger(config).access(Answer(), Asked(), environ, timedelta(seconds=1))
+    written = "".join(capfd.readouterr())
+    assert "SECRET" not in written and path.split("/")[1] in written
 
 
 @pytest.mark.parametrize("path", ["/t/sunflower/%0d%0aSet-Cookie:%20a=b/", "/t/%0aERROR%20forged/machines/"])
