@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any
 
 from babel import Locale, UnknownLocaleError
@@ -17,7 +18,13 @@ from django.utils.translation import gettext as _
 
 def full(moment: datetime) -> str:
     """5 Jan 2026, 14:03:09 CET"""
-    local = timezone.localtime(moment)
+    return _full(moment, timezone.get_current_timezone(), get_language())
+
+
+@lru_cache(maxsize=20_000)
+def _full(moment: datetime, zone: tzinfo, language: str | None) -> str:
+    """Kept: every row of a list has one or two, and the next look at it has the same. `language` is the active one."""
+    local = moment.astimezone(zone)
     text = date_format(local, pgettext("format of a date", "j M Y, H:i:s"))
     return f"{text} {local.tzname()}"
 

@@ -47,7 +47,7 @@ def words_for(rows: Iterable[tuple[Any, ...]]) -> str:
 
 def is_in_words(row: tuple[Any, ...], words: str) -> bool:
     """Whether what the page shows of this row is what there is."""
-    return word_for([row])[:WORD_OF_ROW] in words.split(".")
+    return bool(words) and word_for([row])[:WORD_OF_ROW] in words.split(".")
 
 
 def nothing_new(request: HttpRequest, word: str) -> HttpResponse | None:

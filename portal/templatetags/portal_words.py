@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
+from functools import cache, lru_cache
 from urllib.parse import urlencode
 from uuid import uuid4
 
 from django import template
 from django.template import Context
+from django.template.loader import render_to_string
+from django.templatetags.static import static
 from django.utils import formats
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -33,30 +36,51 @@ register = template.Library()
 GIB, MIB = 1024**3, 1024**2
 
 
-@register.inclusion_tag("portal/partials/chip.html")
-def chip(thing: Machine | Operation | OperationTask | Backup | Plan | PlanChange) -> dict[str, Chip]:
+@register.simple_tag
+@cache
+def sprite() -> str:
+    """The address of the icons: dozens are on a page."""
+    return static("vendor/bootstrap-icons-1.13.2/sprite.svg")
+
+
+@register.simple_tag
+def chip(thing: Machine | Operation | OperationTask | Backup | Plan | PlanChange) -> SafeString:
+    of = _chip_of(thing)
+    return _drawn(of.kind, of.icon, str(of.word), str(of.why))
+
+
+def _chip_of(thing: Machine | Operation | OperationTask | Backup | Plan | PlanChange) -> Chip:
     match thing:
         case Plan():
-            return {"chip": plan_words.plan_chip(thing)}
+            return plan_words.plan_chip(thing)
         case PlanChange():
-            return {"chip": plan_words.change_chip(thing)}
+            return plan_words.change_chip(thing)
         case Machine():
-            return {"chip": words.protection_chip(thing)}
+            return words.protection_chip(thing)
         case OperationTask():
-            return {"chip": operation_words.task_chip(thing)}
+            return operation_words.task_chip(thing)
         case Operation():
-            return {"chip": words.operation_chip(thing)}
+            return words.operation_chip(thing)
         case _:
-            return {"chip": words.backup_status_chip(thing.status)}
+            return words.backup_status_chip(thing.status)
 
 
-@register.inclusion_tag("portal/partials/advice.html", takes_context=True)
-def advice(context: Context, machine: Machine) -> dict[str, object]:
+@lru_cache(maxsize=500)
+def _drawn(kind: str, icon: str, word: str, why: str) -> SafeString:
+    """By what is said, so that each language has its own. Of a list's rows most have the same few chips."""
+    return render_to_string("portal/partials/chip.html", {"chip": Chip(kind, icon, word, why)})
+
+
+@register.simple_tag(takes_context=True)
+def advice(context: Context, machine: Machine) -> SafeString | str:
     """Why a machine is not protected and what this person can do about it; nothing for one that is."""
     request = context["request"]
     found = unprotected.why(machine, is_stale=unprotected.is_stale(context["upstream"]))
-    said = advise(machine, found, request.membership) if found else None
-    return {"advice": said, "machine": machine, "csrf_token": context.get("csrf_token"), "client_key": uuid4()}
+    if found is None:
+        return ""
+    said = advise(machine, found, request.membership)
+    of_form = {"csrf_token": context.get("csrf_token"), "client_key": uuid4()}
+    return render_to_string("portal/partials/advice.html", {"advice": said, "machine": machine, **of_form})
 
 
 @register.simple_tag(takes_context=True)
