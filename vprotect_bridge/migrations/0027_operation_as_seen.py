@@ -40,5 +40,5 @@ REMOVE = "DROP FUNCTION operation_as_seen(bigint, text, text, uuid);"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("vprotect_bridge", "0025_token_id"), ("tenants", "0015_targets")]
+    dependencies = [("vprotect_bridge", "0026_new_machines"), ("tenants", "0015_targets")]
     operations = [migrations.RunSQL(APPLY, REMOVE)]
