@@ -73,7 +73,8 @@ def _answer(request: ApiRequest, endpoint: Endpoint, named: dict[str, Any]) -> H
     request.token, request.tenant, request.membership = token, tenant, bearer.membership
     if bears_too_fast(str(token.pk), tenant.pk):
         raise Problem("too-fast", headers={"Retry-After": "5"})
-    with scope(tenant=tenant), timezone.override("UTC"), acting_with(ActingToken(token.pk, token.name)):
+    acting = ActingToken(token.pk, token.name, token.created_by_id)
+    with scope(tenant=tenant), timezone.override("UTC"), acting_with(acting):
         note_use(token, address_of(request))
         if not bearer.membership.may(endpoint.role):
             raise Problem("not-allowed", _("Its role does not allow this."))

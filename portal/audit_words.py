@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
+from portal import words
+from tenants.models import AuditEntry
+
 AUDIT_ACTION = {
     "backup_requested": _("Backup asked for"),
     "restore_requested": _("Restore asked for"),
@@ -68,3 +71,8 @@ AUDIT_ACTION = {
     "token_revoked": _("API token revoked"),
     "name_changed": _("Person took another name"),
 }
+
+
+def who(entry: AuditEntry) -> words.Text:
+    """A person's address, or the tenant's own token, which must not look like one."""
+    return words.tenants_token(entry.tenants_token) if entry.tenants_token else entry.actor_name

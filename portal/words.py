@@ -334,8 +334,15 @@ def asked_by(operation: Operation) -> Text:
         return Operation.Origin(operation.origin).label
     if not operation.token_name:
         return str(operation.created_by or "–")
-    token = _now("the token %(name)s") % {"name": operation.token_name}
-    return f"{operation.created_by} · {token}" if operation.created_by else token
+    if not operation.created_by:
+        return tenants_token(operation.token_name)
+    token = _now("API token %(name)s") % {"name": operation.token_name}
+    return f"{operation.created_by} · {token}"
+
+
+def tenants_token(name: str) -> Text:
+    """Of one that belongs to no person."""
+    return _now("API token %(name)s (of the organisation)") % {"name": name}
 
 
 def failure_reason(status_info: str) -> Text:

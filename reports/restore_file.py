@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from portal import dates, words
 from portal.access import visible_machines, visible_operations
-from portal.audit_words import AUDIT_ACTION
+from portal.audit_words import AUDIT_ACTION, who
 from portal.operation_story import reasons
 from portal.operation_words import event_sentence, task_chip
 from portal.templatetags.portal_words import role_name, task_name, took
@@ -51,6 +51,7 @@ def _asked(operation: Operation) -> Facts:
     backup = Backup.objects.filter(guid=operation.backup_guid).first() if operation.backup_guid else None
     facts = [
         (_("Asked for by"), str(words.asked_by(operation))),
+        *_token_maker(operation),
         (_("Asked for"), dates.full(operation.created_at)),
         (_("Machine"), operation.machine.name),
         (_("Machine id"), operation.subject_guid),
@@ -65,6 +66,13 @@ def _asked(operation: Operation) -> Facts:
         (_("Project"), "project_name"),
     )
     return facts + [(label, request[key]) for label, key in places if request.get(key)]
+
+
+def _token_maker(operation: Operation) -> Facts:
+    """Of a token of the tenant's own: nobody else answers for it."""
+    entries = AuditEntry.objects.filter(detail__operation=str(operation.pk), detail__token_made_by__isnull=False)
+    maker = entries.values_list("detail__token_made_by", flat=True).first()
+    return [(_("Token made by"), maker)] if maker else []
 
 
 def _became(operation: Operation, membership: Membership) -> Facts:
@@ -113,7 +121,7 @@ def _references(operation: Operation) -> Facts:
         (
             _("Audit entry"),
             f"{entry.pk} · {AUDIT_ACTION.get(entry.action, entry.action)} · {dates.full(entry.at)} · "
-            f"{entry.actor_name} ({role_name(entry.role)})",
+            f"{who(entry)} ({role_name(entry.role)})",
         )
         for entry in entries.filter(at__gte=operation.created_at - timedelta(minutes=5)).order_by("at")[:MOST_ENTRIES]
     ]

@@ -15,15 +15,19 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 
 from tenants.correlation import correlation_id
-from tenants.models import AuditEntry, Membership, Tenant
+from tenants.models import AuditEntry, Membership, Tenant, User
 
 
 @dataclass(frozen=True)
 class ActingToken:
-    """The API token with which something is asked for, as it is named in audit and activity; None = on a page."""
+    """The API token with which something is asked for, as it is named in audit and activity; None = on a page.
+
+    `made_by`: the key of the person who made it, which is told of one that is the tenant's own.
+    """
 
     id: UUID | None = None
     name: str = ""
+    made_by: int | None = None
 
 
 NO_TOKEN = ActingToken()
@@ -62,6 +66,8 @@ def record(
     token = acting_token.get()
     if token.id:
         detail = {"token": token.name, "token_id": str(token.id), **detail}
+        if actor.pk is None and token.made_by:
+            detail["token_made_by"] = User.objects.filter(pk=token.made_by).values_list("email", flat=True).first()
     AuditEntry.across_tenants.create(
         tenant=tenant,
         actor_id=actor.pk,

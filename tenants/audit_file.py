@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
@@ -23,8 +24,14 @@ def audit_file(entries: QuerySet[AuditEntry], name: str, *, names_tenants: bool 
     writer.writerow([*(["tenant"] if names_tenants else []), *COLUMNS])
     for entry in entries[:MOST_ROWS].iterator(chunk_size=500):
         cells: list[object] = [
-            *(entry.at.isoformat(), entry.actor_name, entry.role, entry.address, entry.action),
-            *(entry.machine_name, entry.machine_guid, entry.detail, entry.outcome, entry.correlation_id),
+            *(entry.at.isoformat(), _who(entry), entry.role, entry.address, entry.action),
+            *(entry.machine_name, entry.machine_guid, json.dumps(entry.detail, ensure_ascii=False)),
+            *(entry.outcome, entry.correlation_id),
         ]
         writer.writerow(safe_cell(cell) for cell in ([entry.tenant] if names_tenants else []) + cells)
     return answer
+
+
+def _who(entry: AuditEntry) -> str:
+    """For programs too, so in English."""
+    return f"API token {entry.tenants_token} (of the organisation)" if entry.tenants_token else entry.actor_name

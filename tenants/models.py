@@ -453,3 +453,9 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M} {self.actor_name} {self.action}"
+
+    @property
+    def tenants_token(self) -> str:
+        """The name of the tenant's own API token by which it was decided; "" = by a person."""
+        is_token = self.actor_id is None and self.detail.get("token_id") and self.detail.get("token") == self.actor_name
+        return self.actor_name if is_token else ""

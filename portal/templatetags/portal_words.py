@@ -17,13 +17,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from portal import dates, file_words, operation_words, plan_words, polls, words
+from portal import audit_words, dates, file_words, operation_words, plan_words, polls, words
 from portal.advice import advise
 from portal.advice import try_again as again
-from portal.audit_words import AUDIT_ACTION
 from portal.machine_list import PlanInList
 from portal.words import Chip
-from tenants.models import Role, Tenant
+from tenants.models import AuditEntry, Role, Tenant
 from vprotect_bridge import unprotected
 from vprotect_bridge.download_wishes import readable_size
 from vprotect_bridge.models import Backup, Download, Machine, Operation, OperationTask, Plan, PlanChange
@@ -267,12 +266,17 @@ def minute(moment: datetime) -> str:
 
 @register.filter
 def action_name(action: str) -> words.Text:
-    return AUDIT_ACTION.get(action) or words.readable(action)
+    return audit_words.AUDIT_ACTION.get(action) or words.readable(action)
 
 
 @register.filter
 def asked_by(operation: Operation) -> words.Text:
     return words.asked_by(operation)
+
+
+@register.filter
+def who(entry: AuditEntry) -> words.Text:
+    return audit_words.who(entry)
 
 
 @register.filter

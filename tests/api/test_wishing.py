@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from threading import Barrier, Thread
@@ -261,11 +263,29 @@ def test_what_a_token_did_is_named_in_audit_and_activity(
         entry = AuditEntry.across_tenants.get(detail__token_id=str(token.pk))
         assert (entry.actor, entry.actor_name, entry.detail["token"]) == (owner, who, name)
         assert entry.action == "backup_requested" and entry.role == "restorer" and entry.address == "127.0.0.1"
+        assert entry.tenants_token == ("" if owner else name)
         operation = Operation.across_tenants.get(token_name=name)
         assert operation.created_by == owner
         for page in ("audit/", "operations/", f"operations/{operation.pk}/"):
             assert name in admin.get(f"/t/sunflower/{page}").content.decode(), page
         Operation.across_tenants.update(outcome="succeeded", submission="accepted")
+
+
+def test_a_token_of_the_organisation_does_not_look_like_a_person(
+    tenant: Tenant, machine: Machine, as_web: Callable[[User], Client]
+):
+    maker = person(tenant, "admin", Role.ADMIN)
+    _token, secret = token_of(tenant, name="deploy@pipeline.example")
+    Token.across_tenants.update(created_by=maker)
+    assert Program(secret).wish(BACKUPS, FULL).status_code == 202
+    said, operation = "API token deploy@pipeline.example (of the organisation)", Operation.across_tenants.get()
+    for page in ("audit/", "operations/", f"operations/{operation.pk}/"):
+        assert said in as_web(maker).get(f"/t/sunflower/{page}").content.decode(), page
+    assert f"made by {maker.email}" in as_web(maker).get("/t/sunflower/audit/").content.decode()
+    (row,) = csv.DictReader(as_web(maker).get("/t/sunflower/audit/file.csv").content.decode().splitlines())
+    assert row["who"] == said
+    detail = json.loads(row["detail"])
+    assert (detail["token_made_by"], detail["operation"]) == (maker.email, str(operation.pk))
 
 
 def test_pages_name_no_token(tenant: Tenant, machine: Machine, program: Program):

@@ -300,6 +300,21 @@ def test_evidence_says_who_what_when_how_long_and_where_it_is_written(restore: O
         assert str(reference).replace(" ", "") in pdf.replace(" ", ""), reference
 
 
+def test_evidence_names_a_token_and_who_made_it(restore: Operation, owner: User, as_web: Browser):
+    Operation.across_tenants.update(created_by=None, token_id=uuid4(), token_name="deploy")
+    detail = {
+        "operation": str(restore.pk),
+        "token": "deploy",
+        "token_id": "1",
+        "token_made_by": "maker@sunflower.example",
+    }
+    AuditEntry.across_tenants.create(
+        tenant=restore.tenant, actor_name="deploy", role="restorer", action="x", outcome="accepted", detail=detail
+    )
+    pdf = text_of(path_of(evidence_of(as_web(owner), restore)))
+    assert pdf.count("API token deploy (of the organisation)") == 2 and "Token made by maker@sunflower.example" in pdf
+
+
 def test_what_stands_beside_each_other_does_so(restore: Operation, owner: User, as_web: Browser):
     places: dict[str, float] = {}
 
