@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta, tzinfo
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_timedelta
@@ -13,6 +13,16 @@ from django.utils.formats import date_format
 from django.utils.translation import get_language, pgettext, to_locale
 from django.utils.translation import gettext as _
 
+# How long each is and with how many of it it begins, as in static/js/portal.js.
+_UNITS: tuple[tuple[Literal["year", "month", "week", "day", "hour", "minute", "second"], timedelta, int], ...] = (
+    ("year", timedelta(days=365), 2),
+    ("month", timedelta(days=30), 2),
+    ("week", timedelta(days=7), 2),
+    ("day", timedelta(days=1), 2),
+    ("hour", timedelta(hours=1), 1),
+    ("minute", timedelta(minutes=1), 1),
+    ("second", timedelta(seconds=1), 1),
+)
 # For translators: formats of Django's date filter; "j. M Y, H:i" is 5. Jan. 2026, 14:03 in German.
 
 
@@ -62,11 +72,17 @@ def weekday_and_day(of: date) -> str:
 
 
 def ago(moment: datetime) -> str:
-    """3 days ago, in 14 hours: the largest unit alone, since the exact time is always beside it."""
+    """3 days ago, in 40 hours: one unit alone, since the exact time is always beside it.
+
+    Never more than has passed: parts of a unit are left out. Days begin with two of them.
+    """
     passed = moment - timezone.now()
     if abs(passed) < timedelta(seconds=5):
         return _("now")
-    return str(format_timedelta(passed, threshold=1, add_direction=True, locale=_locale()))
+    unit, one = next((unit, one) for unit, one, least in _UNITS if abs(passed) >= least * one)
+    said = round(passed / one) * one if passed > timedelta(0) else -(-passed // one * one)
+    # No other unit comes up to this threshold.
+    return str(format_timedelta(said, granularity=unit, threshold=1e9, add_direction=True, locale=_locale()))
 
 
 def length(passed: timedelta) -> str:

@@ -261,8 +261,8 @@ class CalendarFeed(models.Model):
 
 
 class Every(models.TextChoices):
-    WEEK = "week", _("Every Monday, of the week before")
-    MONTH = "month", _("On the first of each month, of the month before")
+    WEEK = "week", _("Weekly, of the week before")
+    MONTH = "month", _("Monthly, of the month before")
 
 
 class Enclosed(models.TextChoices):

@@ -89,12 +89,13 @@
   });
 
   // "5 minutes ago" is renewed for as long as the page is open: a live part sends only what changed.
-  const UNITS = { year: 31536000, month: 2592000, week: 604800, day: 86400, hour: 3600, minute: 60 };
+  // With how many of it a unit begins, as in portal/dates.py.
+  const UNITS = [["year", 31536000, 2], ["month", 2592000, 2], ["week", 604800, 2], ["day", 86400, 2], ["hour", 3600, 1], ["minute", 60, 1]];
   const inWords = new Intl.RelativeTimeFormat(document.documentElement.lang);
   const renewTimes = () => document.querySelectorAll("time[datetime][title]").forEach((time) => {
     const passed = (new Date(time.dateTime) - Date.now()) / 1000;
-    const [unit, seconds] = Object.entries(UNITS).find(([, long]) => Math.abs(passed) >= long) ?? [];
-    if (unit) time.firstChild.textContent = inWords.format(Math.round(passed / seconds), unit);
+    const [unit, seconds] = UNITS.find(([, long, least]) => Math.abs(passed) >= least * long) ?? [];
+    if (unit) time.firstChild.textContent = inWords.format(passed > 0 ? Math.round(passed / seconds) : Math.trunc(passed / seconds), unit);
   });
   setInterval(() => { if (!document.hidden) renewTimes(); }, 20_000);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) renewTimes(); });
