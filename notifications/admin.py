@@ -13,6 +13,19 @@ from django.utils.translation import gettext_lazy as _
 from notifications.models import Mail, WebhookDelivery
 from tenants.admin.read_only import ReadOnlyAdmin
 from tenants.audit import address_of, record
+from tenants.outbox import failing
+
+
+class FailingFilter(admin.SimpleListFilter):
+    """As the front page counts them."""
+
+    title, parameter_name = _("trouble"), "failing"
+
+    def lookups(self, _request: HttpRequest, _admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", _("fails again and again, or was given up since yesterday"))]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return failing(queryset) if self.value() == "yes" else queryset
 
 
 class SentAgain(ReadOnlyAdmin, admin.ModelAdmin):
@@ -42,7 +55,7 @@ class SentAgain(ReadOnlyAdmin, admin.ModelAdmin):
 @admin.register(Mail)
 class MailAdmin(SentAgain):
     list_display = ["created_at", "tenant", "user", "kind", "state", "attempts", "next_at", "sent_at", "problem"]
-    list_filter = ["state", "kind", "tenant"]
+    list_filter = [FailingFilter, "state", "kind", "tenant"]
     list_select_related = ["tenant", "user"]
     search_fields = ["user__email", "tenant__name"]
 
@@ -52,7 +65,7 @@ class WebhookDeliveryAdmin(SentAgain):
     list_display = [
         *("created_at", "tenant", "address", "state", "attempts", "next_at", "tried_at", "status_code", "problem"),
     ]
-    list_filter = ["state", "problem", "tenant"]
+    list_filter = [FailingFilter, "state", "problem", "tenant"]
     list_select_related = ["tenant", "webhook"]
     search_fields = ["id", "webhook__url", "tenant__name"]
     exclude = ["event"]

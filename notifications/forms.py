@@ -15,7 +15,7 @@ from tenants.outbound import may_be_called
 from tenants.people import Refused
 
 TOPIC_HELP = {
-    Topic.PROTECTION: _("A backup is too old, a run was left out, a machine has no plan. Comes at once."),
+    Topic.PROTECTION: _("A backup is too old, a run was left out, a machine has no plan."),
     Topic.BACKUPS: _("Done, failed, or waiting for your provider's decision."),
     Topic.RESTORES: _("Whole machines, and backups opened for single files."),
     Topic.PLANS: _("Made, changed, paused or deleted, and what went wrong with it."),

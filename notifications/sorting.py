@@ -19,6 +19,7 @@ from notifications.models import ByMail, Event, Notice, Topic, Webhook, WebhookD
 from notifications.readers import Reader, active_memberships, readers_of
 from notifications.times import after_quiet
 from portal import words
+from vprotect_bridge import failures
 from vprotect_bridge.models import Alert, Backup, Operation, PlanChange
 
 logger = logging.getLogger(__name__)
@@ -104,24 +105,30 @@ def _of_operations(events: list[Event]) -> list[Event]:
         return []
     rows = Operation.across_tenants.select_related("machine").in_bulk([event.source_id for event in events])
     known = [event for event in events if event.source_id in rows]
-    reasons = _reasons(rows.values())
+    reasons, turns = _reasons(rows.values())
     for event in known:
         operation = rows[event.source_id]
         event.topic = TOPIC_OF_KIND[Kind(operation.kind)]
         event.machine_name = operation.machine.name
         event.reason = reasons.get(operation, "") if event.is_problem else ""
         event.facts = {"kind": operation.kind, "task_type": operation.request.get("task_type", "")}
+        if operation in turns:
+            event.facts["turn"] = turns[operation]
     return known
 
 
-def _reasons(operations: Iterable[Operation]) -> dict[Operation, str]:
-    """As `portal.operation_story.reasons`, but for all tenants and not yet in anybody's language."""
+def _reasons(operations: Iterable[Operation]) -> tuple[dict[Operation, str], dict[Operation, str]]:
+    """As `portal.operation_story.reasons`, but for all tenants and not yet in anybody's language; and of failed backups
+    whose turn it is.
+    """
     said = {operation: operation.user_message for operation in operations if operation.user_message}
     failed = [o for o in operations if o not in said and (o.outcome, o.kind) == (Outcome.FAILED, Kind.BACKUP)]
     backups = Backup.across_tenants.filter(guid__in=[o.backup_guid for o in failed if o.backup_guid])
     told = {(guid, tenant): info for guid, tenant, info in backups.values_list("guid", "tenant", "status_info")}
+    infos = {operation: told.get((operation.backup_guid, operation.tenant_id), "") for operation in failed}
     with override(None):
-        return said | {o: str(words.failure_reason(told.get((o.backup_guid, o.tenant_id), ""))) for o in failed}
+        reasons = {operation: str(words.failure_reason(info)) for operation, info in infos.items()}
+    return said | reasons, {operation: str(failures.turn_of(info)) for operation, info in infos.items()}
 
 
 def _of_plans(events: list[Event]) -> list[Event]:

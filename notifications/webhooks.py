@@ -165,8 +165,9 @@ def message(delivery: WebhookDelivery, tenant: str) -> dict[str, Any]:
         "reason": _reason_of_alert(event) if is_alert else event.reason,
         "link": settings.PORTAL_URL + words.address(event, tenant),
     }
-    if is_alert:
+    if "turn" in event.facts:
         data["turn"] = event.facts["turn"]
+    if is_alert:
         data["details"] = {name: event.facts[name] for name in DETAILS_OF_ALERTS if name in event.facts}
     return {"type": type_of(event), "timestamp": event.happened_at.isoformat(), "data": data}
 

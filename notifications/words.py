@@ -14,7 +14,7 @@ from django.utils.translation import ngettext_lazy
 from notifications.models import Event, Webhook, WebhookDelivery
 from portal import dates, plan_words
 from portal.operation_words import capitalised
-from portal.words import OUTCOME, WAITING, Chip, Text, title_of_work, visible_name
+from portal.words import OUTCOME, TURN, WAITING, Chip, Text, title_of_work, visible_name
 from vprotect_bridge.models import Alert, Operation, PlanChange
 
 NEEDS_ATTENTION = Chip("unknown", "exclamation-triangle", _("Needs attention"))
@@ -45,10 +45,6 @@ _OPENED: dict[str, Chip] = {
     Alert.Kind.WITHOUT_PLAN: Chip("unprotected", "shield-slash", _("No plan")),
 }
 CLOSED = Chip("protected", "check-circle", _("Over"))
-_TURNS: dict[str, Text] = {
-    Alert.Turn.CUSTOMER: _("Your organisation can put it right itself."),
-    Alert.Turn.PROVIDER: _("Your provider has to put it right."),
-}
 
 
 _MANY: dict[str, Any] = {
@@ -104,7 +100,7 @@ def reason(event: Event) -> str:
     """Why, or whose turn it is, in the reader's language; empty where nothing is known or it went well."""
     if event.source == Event.Source.ALERT and event.is_problem:
         return _settled(event) or " ".join(filter(None, (about_alert(event), turn(event))))
-    return _now(event.reason) if event.reason else ""
+    return " ".join(filter(None, (_now(event.reason) if event.reason else "", turn(event))))
 
 
 def about_alert(event: Event) -> str:
@@ -120,8 +116,8 @@ def about_alert(event: Event) -> str:
 
 
 def turn(event: Event) -> str:
-    """Who can put right what an alert is about; empty where nobody knows."""
-    return str(_TURNS.get(event.facts["turn"], ""))
+    """Who can put it right, as far as that is known; empty of what has no turn."""
+    return str(TURN.get(event.facts.get("turn", ""), ""))
 
 
 def _settled(event: Event) -> str:

@@ -8,8 +8,9 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
-from portal.words import Text, failure_reason, is_of_quota
+from portal.words import TURN, Text, failure_reason
 from tenants.models import Membership, Role
+from vprotect_bridge.failures import Failure, failure_of, turn_of
 from vprotect_bridge.models import Machine, Operation
 from vprotect_bridge.plan_wishes import may_change_plans
 from vprotect_bridge.unprotected import Reason, Shortcoming
@@ -58,7 +59,7 @@ class Advice:
 
 
 def advise(machine: Machine, found: Shortcoming, membership: Membership) -> Advice:
-    reason = failure_reason(found.said) if found.reason == Reason.FAILED else REASON[found.reason]
+    reason = _why_it_failed(found.said) if found.reason == Reason.FAILED else REASON[found.reason]
     if found.reason == Reason.STUCK:
         return Advice(reason)
     if found.is_running:
@@ -76,12 +77,17 @@ def advise(machine: Machine, found: Shortcoming, membership: Membership) -> Advi
             return _about_its_plan(machine, found, membership, reason)
         case _ if not found.has_destination:
             return Advice(reason, instead=NO_DESTINATION_GRANTED)
-        case Reason.FAILED if is_of_quota(reason):
+        case Reason.FAILED if failure_of(found.said) == Failure.QUOTA:
             return Advice(reason, instead=ASK_PROVIDER)
         case Reason.FAILED:
             return _for(Role.MEMBER, membership, reason, _machine_button("again", machine, membership))
         case _:
             return _for(Role.MEMBER, membership, reason, _machine_button("backup", machine, membership))
+
+
+def _why_it_failed(said: str) -> str:
+    """And whose turn it is, or that nobody can say."""
+    return f"{failure_reason(said)} {TURN[turn_of(said)]}"
 
 
 def _about_its_plan(machine: Machine, found: Shortcoming, membership: Membership, reason: Text) -> Advice:

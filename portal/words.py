@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +12,9 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from portal import dates
+from vprotect_bridge.failures import Failure, failure_of
 from vprotect_bridge.limits import QUOTA_USED_UP
-from vprotect_bridge.models import Machine, Operation, Protection
+from vprotect_bridge.models import Alert, Machine, Operation, Protection
 from vprotect_bridge.places import EXACT_UP_TO
 from vprotect_bridge.targets import State
 
@@ -151,21 +151,26 @@ TASK_TYPE = {
 }
 
 # vProtect's own texts name hosts and paths (docs/vprotect-api.md, 20, trap 36): only these sentences are shown.
-_REASONS: tuple[tuple[str, Text], ...] = (
-    (r"quota", _(QUOTA_USED_UP)),
-    (r"not enough space|no space|disk full", _("There was not enough free space to prepare the backup.")),
-    (r"destination is not assigned", _("The destination cannot be reached from where this machine runs.")),
-    (r"window passed|not started", _("It could not start inside its window.")),
-    (r"timed? ?out|cannot connect|connection refused|unreachable", _("The machine's platform could not be reached.")),
-    (r"not present|does not exist", _("The machine no longer exists on its platform.")),
-    (r"cancel", _("It was cancelled.")),
-    (r"snapshot", _("The platform could not take a snapshot of the machine.")),
-)
+_REASONS: dict[Failure, Text] = {
+    Failure.QUOTA: _(QUOTA_USED_UP),
+    Failure.NO_SPACE: _("There was not enough free space to prepare the backup."),
+    Failure.DESTINATION: _("The destination cannot be reached from where this machine runs."),
+    Failure.WINDOW: _("It could not start inside its window."),
+    Failure.UNREACHABLE: _("The machine's platform could not be reached."),
+    Failure.MACHINE_GONE: _("The machine no longer exists on its platform."),
+    Failure.CANCELLED: _("It was cancelled."),
+    Failure.SNAPSHOT: _("The platform could not take a snapshot of the machine."),
+    Failure.UNKNOWN: _("The backup system reported an error. Your provider can see its details."),
+}
+TURN: dict[str, Text] = {
+    Alert.Turn.CUSTOMER: _("Your organisation can put it right itself."),
+    Alert.Turn.PROVIDER: _("Your provider has to put it right."),
+    Alert.Turn.UNKNOWN: _("Nobody can say from here whose turn it is: if it lasts, ask your provider."),
+}
 # The names of work that is neither a backup nor a restore of a whole machine; others by their task type.
 TASK_TITLE = {
     "RESTORE": _("Restore of files by your provider"),
 }
-_SOME_REASON = _("The backup system reported an error. Your provider can see its details.")
 
 
 def protection_chip(machine: Machine) -> Chip:
@@ -347,7 +352,7 @@ def tenants_token(name: str) -> Text:
 
 def failure_reason(status_info: str) -> Text:
     """A sentence for the customer out of upstream's text, of which nothing is shown itself."""
-    return next((text for pattern, text in _REASONS if re.search(pattern, status_info, re.IGNORECASE)), _SOME_REASON)
+    return _REASONS[failure_of(status_info)]
 
 
 def is_of_quota(reason: Text) -> bool:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
@@ -48,6 +48,13 @@ class OutgoingMail(models.Model):
 
     class Meta:
         abstract = True
+
+
+def failing(rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
+    """Of what is sent by tries (`state`, `attempts`, `next_at`): what fails again and again, or was given up lately."""
+    lately = timezone.now() - timedelta(days=1)
+    given_up = models.Q(state=State.GIVEN_UP, next_at__gt=lately)
+    return rows.filter(given_up | models.Q(state=State.WAITING, attempts__gte=2))
 
 
 Mail = TypeVar("Mail", bound=OutgoingMail)

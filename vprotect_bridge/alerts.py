@@ -17,6 +17,7 @@ from django.utils import timezone
 from django_scopes import scope
 
 from tenants.models import Grant
+from vprotect_bridge import failures
 from vprotect_bridge.missed_runs import Missed, Run, look_for_missed_runs
 from vprotect_bridge.models import Alert, Machine, UpstreamStatus
 from vprotect_bridge.protection import conclude_again, update_lateness
@@ -152,6 +153,8 @@ def _turn_of_late(machine: Any) -> str:
     is_the_customers_plan = found.plan is None or found.plan.is_editable
     if found.reason in _OF_THE_CUSTOMER:
         return Turn.CUSTOMER if is_the_customers_plan and found.has_destination else Turn.PROVIDER
+    if found.reason == Reason.FAILED:
+        return failures.turn_of(found.said)
     return Turn.PROVIDER if found.reason in _OF_THE_PROVIDER else Turn.UNKNOWN
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 from django.db.models import Count, Min
 from django.utils import timezone
 
-from vprotect_bridge import drift
-from vprotect_bridge.models import Machine, Operation, PlanChange, UpstreamSession, UpstreamStatus
+from vprotect_bridge import drift, limits
+from vprotect_bridge.models import Alert, Machine, Operation, PlanChange, UpstreamSession, UpstreamStatus
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,21 @@ def _queue(rows: Any, since: str) -> Queue:
     return Queue(**rows.aggregate(count=Count("pk"), oldest=Min(since)))
 
 
-def needs_you() -> dict[str, int]:
-    """How many of each kind wait for an operator's decision."""
+# What other apps count of theirs, by the name that the operators' front page has it under.
+ALSO_NEEDS_YOU: dict[str, Callable[[], int]] = {}
+
+
+def needs_you() -> dict[str, Any]:
+    """How many of each kind wait for an operator; `oldest_alert` is since when the oldest open alert is so."""
     attention = Operation.across_tenants.filter(outcome="", submission=Operation.Submission.NEEDS_ATTENTION)
     refused = UpstreamStatus.objects.filter(inventory_refused_at__isnull=False, inventory_accepted_count=None)
+    alerts = Alert.across_tenants.filter(closed_at=None).aggregate(count=Count("pk"), oldest=Min("began_at"))
+    urgent = {tenant.pk for tenant, usage in limits.usages_of_all() if usage.is_used_up or usage.is_warned}
     return {
+        "alerts": alerts["count"],
+        "oldest_alert": alerts["oldest"],
+        "tenants_at_limits": len(urgent),
+        **{name: count() for name, count in ALSO_NEEDS_YOU.items()},
         "operations": attention.count(),
         "plan_changes": PlanChange.across_tenants.filter(state=PlanChange.State.STUCK).count(),
         "unclaimed": drift.unclaimed_machines().count(),

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
@@ -29,6 +30,7 @@ from tenants.wall import lower_wall
 def notification_preferences(request: HttpRequest) -> HttpResponse:
     sent = request.POST if request.method == "POST" else None
     memberships = _open_memberships(request)
+    _stay_in_tenant(request, memberships)
     times = MailTimesForm(sent, instance=_times_of(request))
     choices = [(membership, _form(request, membership, sent)) for membership in memberships]
     # All of them, so that each says what is wrong with it.
@@ -37,9 +39,14 @@ def notification_preferences(request: HttpRequest) -> HttpResponse:
         for membership, form in choices:
             _keep(request, membership, form)
         messages.success(request, _("Your preferences are saved."))
-        return redirect("notification-preferences")
+        page = redirect("notification-preferences")
+        page["Location"] += f"?tenant={request.tenant.slug}" if request.tenant else ""  # type: ignore[attr-defined]
+        return page
     context = {"times": times, "choices": choices, "forms": [times, *(form for _of, form in choices)]}
-    return render(request, "notifications/preferences.html", context, status=422 if sent is not None else 200)
+    context["own_zone"] = request.user.time_zone  # type: ignore[union-attr]
+    zone = request.user.time_zone or (request.tenant.time_zone if request.tenant else "UTC")  # type: ignore[union-attr, attr-defined]
+    with timezone.override(zone):
+        return render(request, "notifications/preferences.html", context, status=422 if sent is not None else 200)
 
 
 def _open_memberships(request: HttpRequest) -> list[Membership]:
@@ -53,6 +60,15 @@ def _open_memberships(request: HttpRequest) -> list[Membership]:
         if is_let_in and (has_factor or vouched or not membership.tenant.second_factor_required):
             opened.append(membership)
     return opened
+
+
+def _stay_in_tenant(request: HttpRequest, memberships: list[Membership]) -> None:
+    """The page keeps the navigation of the tenant that a person comes from, or of the only one they have."""
+    named = [membership for membership in memberships if membership.tenant.slug == request.GET.get("tenant")]
+    found = named or (memberships if len(memberships) == 1 else [])
+    if found:
+        request.tenant, request.membership = found[0].tenant, found[0]  # type: ignore[attr-defined]
+        request.memberships = memberships  # type: ignore[attr-defined]
 
 
 def _times_of(request: HttpRequest) -> MailTimes:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from bs4 import BeautifulSoup
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -17,6 +19,7 @@ from notifications.models import Mail, WebhookDelivery
 from tenants.models import AuditEntry, Tenant, User
 from tests.conftest import AsRole, OperatorClient, is_under_the_policy, machine_of
 from tests.notifications.happenings import ended, people_are_told
+from vprotect_bridge.models import Alert
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("portal.operator_urls")]
 PAGES = {"mail": Mail, "webhookdelivery": WebhookDelivery}
@@ -55,6 +58,39 @@ def test_what_was_given_up_is_sent_again(name: str, given_up: None, operator: Cl
     row = PAGES[name].across_tenants.get()
     assert (row.state, row.attempts) == ("waiting", 0)
     assert AuditEntry.across_tenants.get().action == f"{name}_sent_again"
+
+
+def front_page(operator: Client) -> dict[str, str]:
+    """What needs an operator, and where it leads."""
+    page = BeautifulSoup(operator.get(reverse("admin:index")).content, "html.parser")
+    return {" ".join(row.get_text(" ").split()): row.a["href"] for row in page.select(".needs-you li")}  # type: ignore[index]
+
+
+def test_the_front_page_leads_to_what_fails_and_to_no_more(given_up: None, operator: Client):
+    shown = front_page(operator)
+    for model, words in ((Mail, "1 mail that could not be sent"), (WebhookDelivery, "1 call of a webhook that fails")):
+        other = model.across_tenants.get()
+        other.pk, other.state = None if model is Mail else uuid4(), "sent" if model is Mail else "delivered"
+        other.until, other.event = timezone.now(), None
+        other.save(force_insert=True)
+        rows = operator.get(shown[words]).context["cl"].result_list
+        assert [row.state for row in rows] == ["given_up"]
+        model.across_tenants.update(next_at=timezone.now() - timedelta(days=2))
+    assert not {words for words in front_page(operator) if "mail" in words or "call" in words}
+
+
+def test_the_front_page_counts_open_alerts_and_tenants_at_their_limits(operator: Client, sunflower: Tenant):
+    machine = machine_of(sunflower)
+    for days, closed_at in ((3, None), (5, timezone.now())):
+        began_at = timezone.now() - timedelta(days=days, hours=1)
+        Alert.across_tenants.create(
+            tenant=sunflower, machine=machine, kind="late", began_at=began_at, closed_at=closed_at
+        )
+    assert not [words for words in front_page(operator) if "limit" in words and words != "Limits"]
+    Tenant.objects.update(planned_machine_warning=0)
+    shown = {words.replace("\xa0", " "): address for words, address in front_page(operator).items()}
+    assert len(operator.get(shown["1 open alert the oldest for 3 days, 1 hour"]).context["cl"].result_list) == 1
+    assert operator.get(shown["1 tenant at a limit"]).status_code == 200
 
 
 def test_figures_tell_what_waits_and_what_was_given_up(

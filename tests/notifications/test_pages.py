@@ -234,6 +234,29 @@ def test_a_person_chooses(browser: Client, owner: User, sunflower: Tenant):
     assert page.select_one('input[name="sunflower-backups"][value="never"][checked]')
 
 
+def test_it_says_whose_time_it_is(browser: Client, owner: User):
+    Tenant.objects.update(time_zone="Asia/Tokyo")
+    assert "in that of each organisation. Sunflower: Asia/Tokyo." in words_of(soup_of(browser.get(CHOICES)).main)
+    User.objects.filter(pk=owner.pk).update(time_zone="America/Lima")
+    assert "times in your time zone, America/Lima." in words_of(soup_of(browser.get(CHOICES)).main)
+
+
+def test_it_keeps_the_navigation_of_where_one_comes_from(
+    browser: Client, owner: User, pine: Tenant, stranger: User, sunflower: Tenant
+):
+    def nav(address: str) -> str:
+        link = soup_of(browser.get(address)).select_one(".main-nav a")
+        return str(link["href"]) if link else ""
+
+    assert nav(CHOICES) == nav(f"{CHOICES}?tenant=pine") == "/t/sunflower/", "the only one, and no one else's"
+    Membership.objects.create(user=owner, tenant=pine, role=Role.VIEWER)
+    assert [nav(CHOICES), nav(f"{CHOICES}?tenant=pine")] == ["", "/t/pine/"]
+    kept = {name.replace("sunflower", "pine"): value for name, value in WANTED.items()} | WANTED
+    assert browser.post(f"{CHOICES}?tenant=pine", kept)["Location"] == f"{CHOICES}?tenant=pine"
+    Tenant.objects.filter(slug="pine").update(second_factor_required=True)
+    assert nav(f"{CHOICES}?tenant=pine") == "/t/sunflower/", "what this session may not open is not shown"
+
+
 def test_who_changes_nothing_goes_on_with_what_the_tenant_chooses(browser: Client, sunflower: Tenant):
     TenantChoices.across_tenants.create(tenant=sunflower, backups="always", by_mail="off")
     page = soup_of(browser.get(CHOICES))

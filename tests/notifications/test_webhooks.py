@@ -64,6 +64,7 @@ def test_a_failure_arrives_as_json(machine: Machine, hook: Webhook, receiver: Re
         "plan": None,
         "operation": str(operation.pk),
         "reason": "The backup system reported an error. Your provider can see its details.",
+        "turn": "unknown",
         "link": f"http://testserver/t/sunflower/operations/{operation.pk}/",
     }
     row = delivery()

@@ -129,7 +129,15 @@ def test_nobody_is_offered_what_they_may_not_do(
 def test_why_the_last_run_failed_is_said_in_words_and_it_can_be_tried_again(browser: Client, machine: Machine):
     set_up(P.FAILED, said="Cannot connect to kvm-03.internal: Connection timed out")
     found = words_of(*advice_at(browser, MACHINE))
-    assert "The machine's platform could not be reached. Try again" in found and "kvm-03" not in found
+    assert "The machine's platform could not be reached. Your provider has to put it right. Try again" in found
+    assert "kvm-03" not in found
+
+
+def test_of_a_failure_that_nobody_knows_it_is_said_that_nobody_can_say_whose_turn_it_is(
+    browser: Client, machine: Machine
+):
+    set_up(P.FAILED, said="java.lang.NullPointerException")
+    assert "Nobody can say from here whose turn it is" in words_of(*advice_at(browser, MACHINE))
 
 
 def test_what_a_quota_failed_is_for_the_provider_to_mend(browser: Client, machine: Machine):

@@ -238,6 +238,23 @@ def test_whose_turn_it_is_follows_from_whose_plan_it_is(is_editable: bool, stand
     assert Alert.across_tenants.get(kind=Alert.Kind.LATE).turn == turn
 
 
+@pytest.mark.parametrize(
+    ("said", "turn"),
+    [
+        ("Not enough space in /vprotect_data on node1", Alert.Turn.PROVIDER),
+        ("HARD quota Daily exceeded", Alert.Turn.PROVIDER),
+        ("Cannot connect to kvm-03: Connection timed out", Alert.Turn.PROVIDER),
+        ("java.lang.NullPointerException", Alert.Turn.UNKNOWN),
+    ],
+)
+def test_whose_turn_a_failure_is_follows_from_what_failed(said: str, turn: str, machine: Machine):
+    backup_of(machine, ago(hours=1), status="FAILED", status_info=said)
+    update_protection([machine.pk])
+    target(24)
+    watch()
+    assert Alert.across_tenants.get(kind=Alert.Kind.LATE).turn == turn
+
+
 # ── What it costs, and who may see it ────────────────────────────────────────
 
 
