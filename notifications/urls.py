@@ -1,6 +1,6 @@
 from django.urls import path
 
-from notifications.views import page, preferences, settings, unsubscribe
+from notifications.views import alerts, page, preferences, settings, unsubscribe
 
 urlpatterns = [
     path("notifications/unsubscribe/<str:token>/", unsubscribe.unsubscribe, name="unsubscribe"),
@@ -8,6 +8,7 @@ urlpatterns = [
 ]
 
 tenant_urlpatterns = [
+    path("alerts/", alerts.alert_list, name="alerts"),
     path("notifications/", page.notification_list, name="notifications"),
     path("notifications/mark/", page.notifications_mark, name="notifications-mark"),
     path("settings/notifications/", settings.notification_settings, name="notification-settings"),

@@ -176,8 +176,9 @@ def _reason_of_alert(event: Event) -> str:
     """In English and UTC, as it was when it was noticed, whatever came of it since."""
     if not event.is_problem:
         return ""
+    facts = event.facts
     with override("en"), timezone.override(UTC):
-        return " ".join(filter(None, (words.about_alert(event), words.turn(event))))
+        return words.reason_of_alert(facts["kind"], facts["turn"], facts, event.happened_at, closed_at=None)
 
 
 def type_of(event: Event) -> str:

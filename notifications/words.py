@@ -44,6 +44,15 @@ _OPENED: dict[str, Chip] = {
     Alert.Kind.NEVER_FIRED: Chip("failed", "x-circle", _("Did not run")),
     Alert.Kind.WITHOUT_PLAN: Chip("unprotected", "shield-slash", _("No plan")),
 }
+# In short, for a choice among them.
+ALERTS: dict[str, Text] = {
+    Alert.Kind.LATE: _("Late"),
+    Alert.Kind.SKIPPED: _("Left out"),
+    Alert.Kind.STUCK: _("Stuck in the queue"),
+    Alert.Kind.MISSED: _("Missed the start window"),
+    Alert.Kind.NEVER_FIRED: _("Plan did not run"),
+    Alert.Kind.WITHOUT_PLAN: _("New without a plan"),
+}
 CLOSED = Chip("protected", "check-circle", _("Over"))
 
 
@@ -88,9 +97,7 @@ def chip(event: Event) -> Chip:
     if event.what == Operation.Submission.NEEDS_ATTENTION:
         return NEEDS_ATTENTION
     if event.source == Event.Source.ALERT:
-        if event.settled_at:
-            return CLOSED
-        return _OPENED.get(event.facts["kind"], NEEDS_ATTENTION) if event.is_problem else CLOSED
+        return alert_chip(event.facts["kind"], is_over=bool(event.settled_at) or not event.is_problem)
     if event.source == Event.Source.PLAN_CHANGE:
         return plan_words.CHANGE[PlanChange.State(event.what)]
     return OUTCOME[Operation.Outcome(event.what)]
@@ -98,33 +105,42 @@ def chip(event: Event) -> Chip:
 
 def reason(event: Event) -> str:
     """Why, or whose turn it is, in the reader's language; empty where nothing is known or it went well."""
-    if event.source == Event.Source.ALERT and event.is_problem:
-        return _settled(event) or " ".join(filter(None, (about_alert(event), turn(event))))
+    if tells_of_alert(event):
+        facts = event.facts
+        return reason_of_alert(facts["kind"], facts["turn"], facts, event.happened_at, event.settled_at)
     return " ".join(filter(None, (_now(event.reason) if event.reason else "", turn(event))))
 
 
-def about_alert(event: Event) -> str:
-    """As it was when it was noticed: of a machine that is late how old its newest good backup was, and its target."""
-    if event.facts["kind"] != Alert.Kind.LATE or "target_hours" not in event.facts:
+def alert_chip(kind: str, *, is_over: bool) -> Chip:
+    return CLOSED if is_over else _OPENED.get(kind, NEEDS_ATTENTION)
+
+
+def reason_of_alert(
+    kind: str, turn: str, details: dict[str, Any], noticed_at: datetime, closed_at: datetime | None
+) -> str:
+    """How it was when it was noticed, and whose turn it is; since when it is over, once it is."""
+    if closed_at:
+        sentence = _now("Back on time since %(moment)s.") if kind == Alert.Kind.LATE else _now("Over since %(moment)s.")
+        return sentence % {"moment": dates.with_zone(closed_at)}
+    about = _about_late(details, noticed_at) if kind == Alert.Kind.LATE else ""
+    return f"{about} {TURN[turn]}".lstrip()
+
+
+def _about_late(details: dict[str, Any], noticed_at: datetime) -> str:
+    """How old the newest good backup was, and what the target is."""
+    if "target_hours" not in details:
         return ""
-    said = {"target": plan_words.target_words(event.facts["target_hours"])}
-    if not event.facts.get("last_success_at"):
+    said = {"target": plan_words.target_words(details["target_hours"])}
+    if not details.get("last_success_at"):
         return _now("It had no good backup yet; its target is %(target)s.") % said
-    newest = datetime.fromisoformat(event.facts["last_success_at"])
-    said |= {"age": dates.length(event.happened_at - newest), "moment": dates.with_zone(newest)}
+    newest = datetime.fromisoformat(details["last_success_at"])
+    said |= {"age": dates.length(noticed_at - newest), "moment": dates.with_zone(newest)}
     return _now("Its newest good backup was %(age)s old (%(moment)s); its target is %(target)s.") % said
 
 
 def turn(event: Event) -> str:
     """Who can put it right, as far as that is known; empty of what has no turn."""
     return str(TURN.get(event.facts.get("turn", ""), ""))
-
-
-def _settled(event: Event) -> str:
-    if event.settled_at is None:
-        return ""
-    sentence = _now("Back on time since %(moment)s.") if event.facts["kind"] == Alert.Kind.LATE else ""
-    return (sentence or _now("Over since %(moment)s.")) % {"moment": dates.with_zone(event.settled_at)}
 
 
 def tells_of_alert(event: Event) -> bool:
@@ -183,6 +199,12 @@ def address(event: Event, tenant: str) -> str:
             return reverse("plan", args=[tenant, event.plan_id])
         case _:
             return reverse("operation", args=[tenant, event.source_id])
+
+
+def address_of_alert(alert: Alert, tenant: str) -> str:
+    if alert.machine:
+        return reverse("machine", args=[tenant, alert.machine.guid])
+    return reverse("plan", args=[tenant, alert.plan_id])
 
 
 def short_name(name: str) -> str:

@@ -147,6 +147,7 @@ MATRIX: dict[str, dict[str, Row]] = {
     "webhook": {"GET": ADMIN_ONLY, "POST": ADMIN_ONLY | {"admin": 422}},
     "webhook-remove": {"GET": ADMIN_ONLY, "POST": ADMIN_ONLY | {"admin": 302}},
     "notifications": page(in_the_tenant(200)),
+    "alerts": page(in_the_tenant(200)),
     "notifications-mark": {"GET": in_the_tenant(405), "POST": in_the_tenant(302)},
     "settings": {"GET": ADMIN_ONLY, "POST": ADMIN_ONLY | {"admin": 422}},
     # Made after the password was asked for again; revoked by their owner, the administrator's by its own here.

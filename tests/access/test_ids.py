@@ -26,6 +26,7 @@ from tests.access.conftest import Cast, Headers, asked, ids_of, names_below_a_te
 from tests.access.matrix import MATRIX
 from tests.conftest import machine_of
 from vprotect_bridge.models import (
+    Alert,
     Machine,
     PlanChange,
     Question,
@@ -336,6 +337,7 @@ def test_a_foreign_file_is_told_like_an_unknown_one(
         ("/t/sunflower/operations/poll?machine={}", "vm-9999", "vm-7777"),
         ("/t/sunflower/plans/{plan_id}/edit/?change={}", "change", ""),
         ("/t/sunflower/audit/?before={}", "entry", ""),
+        ("/t/sunflower/alerts/?before={}", "alert", ""),
     ],
 )
 def test_a_foreign_id_in_a_query_is_told_like_an_unknown_one(
@@ -354,10 +356,12 @@ def test_a_foreign_id_in_a_query_is_told_like_an_unknown_one(
     entry = AuditEntry.across_tenants.create(tenant=pine, actor_name="x", action="backup_requested", outcome="accepted")
     change = PlanChange.across_tenants.get(tenant=pine)
     own["targets_id"] = question_where_to(own["guid"]).pk
+    alert = Alert.across_tenants.create(tenant=pine, plan_id=foreign["plan_id"], kind="late", began_at=timezone.now())
     of_pine = {
         "operation_id": foreign["operation_id"],
         "plan_id": foreign["plan_id"],
         "entry_id": foreign["entry_id"],
+        "alert": alert.pk,
         "change": change.pk,
         "entry": entry.pk,
     }
