@@ -12,14 +12,15 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 from django_scopes import scope
 
 from tenants.models import Grant
 from vprotect_bridge import failures
+from vprotect_bridge.client.types import FINAL_BACKUP_STATUSES
 from vprotect_bridge.missed_runs import Missed, Run, look_for_missed_runs
-from vprotect_bridge.models import Alert, Machine, UpstreamStatus
+from vprotect_bridge.models import Alert, Backup, Machine, Protection, UpstreamStatus
 from vprotect_bridge.protection import conclude_again, update_lateness
 from vprotect_bridge.targets import target_hours
 from vprotect_bridge.unprotected import Reason, is_stale, why, with_causes
@@ -47,6 +48,7 @@ def watch() -> None:
         _note_missed_runs(look_for_missed_runs(status))
     _close(_open(Kind.LATE).exclude(_still(Machine.across_tenants.filter(late_at__lte=timezone.now()))))
     _open_all(_late())
+    _tell_whose_turn()
     _close(_open(Kind.WITHOUT_PLAN).exclude(_still(Machine.across_tenants.filter(EXISTS, policy_guid=""))))
     _open_all(_without_plan())
     conclude_again()
@@ -156,6 +158,19 @@ def _turn_of_late(machine: Any) -> str:
     if found.reason == Reason.FAILED:
         return failures.turn_of(found.said)
     return Turn.PROVIDER if found.reason in _OF_THE_PROVIDER else Turn.UNKNOWN
+
+
+def _tell_whose_turn() -> None:
+    """Of machines that were late before it was known why: once their backups fail with a reason that says it."""
+    ended = Backup.across_tenants.filter(
+        machine=OuterRef("machine"), tenant=OuterRef("tenant"), vanished_at=None, status__in=FINAL_BACKUP_STATUSES
+    )
+    unknown = _open(Kind.LATE).filter(turn=Turn.UNKNOWN, machine__protection=Protection.FAILED)
+    said = Subquery(ended.order_by("-sort_at").values("status_info")[:1])
+    rows = unknown.annotate(said=said).values_list("pk", "said")[:MOST_OPENED]
+    providers = [pk for pk, said in rows if failures.turn_of(said or "") == Turn.PROVIDER]
+    if providers:
+        Alert.across_tenants.filter(pk__in=providers).update(turn=Turn.PROVIDER)
 
 
 def _said(moment: datetime | None) -> str | None:

@@ -255,6 +255,18 @@ def test_whose_turn_a_failure_is_follows_from_what_failed(said: str, turn: str, 
     assert Alert.across_tenants.get(kind=Alert.Kind.LATE).turn == turn
 
 
+def test_whose_turn_it_is_is_told_as_soon_as_it_is_known(machine: Machine):
+    target(24)
+    watch()
+    alert = Alert.across_tenants.get(kind=Alert.Kind.LATE)
+    assert alert.turn == Alert.Turn.UNKNOWN
+    backup_of(machine, ago(hours=1), status="FAILED", status_info="no space left on node1")
+    update_protection([machine.pk])
+    watch()
+    alert.refresh_from_db()
+    assert alert.turn == Alert.Turn.PROVIDER and alert.closed_at is None
+
+
 # ── What it costs, and who may see it ────────────────────────────────────────
 
 
