@@ -24,6 +24,8 @@ from icalendar import Calendar, Event
 
 from portal import plan_words
 from portal.access import visible_machines, visible_plans
+from portal.templatetags.portal_words import duration
+from reports.lengths import lengths_of
 from reports.models import CalendarFeed
 from tenants.audit import record_of
 from tenants.models import Membership, Tenant
@@ -114,9 +116,12 @@ def _hash(token: str) -> str:
 
 @dataclass(frozen=True)
 class Run:
+    """`length`: as expected (`reports.lengths`)."""
+
     plan: Plan
     at: datetime
     machines: int
+    length: timedelta
 
 
 def coming_runs(membership: Membership, until: timedelta = AHEAD, most: int = MOST_RUNS) -> list[Run]:
@@ -130,9 +135,10 @@ def coming_runs(membership: Membership, until: timedelta = AHEAD, most: int = MO
         .annotate(count=Count("*"))
         .order_by()
     )
-    plans = visible_plans(membership).filter(standing=Standing.ACTING)
+    plans = list(visible_plans(membership).filter(standing=Standing.ACTING))
+    lengths = lengths_of(membership, plans)
     runs = [
-        Run(plan, at, counts.get(plan.policy_guid, 0))
+        Run(plan, at, counts.get(plan.policy_guid, 0), lengths[str(plan.pk)])
         for plan in plans
         for at in _runs_of(plan, now, now + until, most)
     ]
@@ -172,9 +178,11 @@ def _events(membership: Membership) -> Iterator[Event]:
         event.add("uid", f"{run.plan.pk}-{run.at:%Y%m%dT%H%M%SZ}@{host}")
         event.add("dtstamp", run.plan.held_at or run.plan.created_at)
         event.add("dtstart", run.at)
+        event.add("dtend", run.at + run.length)
         event.add("summary", _("Backup: %(plan)s") % {"plan": _one_line(str(plan_words.plan_name(run.plan)))})
         count = ngettext("%(count)d machine", "%(count)d machines", run.machines) % {"count": run.machines}
-        event.add("description", count)
+        length = {"machines": count, "length": duration(int(run.length.total_seconds() * 1000))}
+        event.add("description", _("%(machines)s, expected to take %(length)s") % length)
         event.add("url", f"{settings.PORTAL_URL}{reverse('plan', args=[membership.tenant.slug, run.plan.pk])}")
         # It keeps nobody busy.
         event.add("transp", "TRANSPARENT")

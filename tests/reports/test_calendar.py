@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ from reports.views import calendar as views
 from tenants.models import AuditEntry, IdentityProvider, Membership, Role, Tenant, User
 from tenants.request_rates import Allowance
 from tests.conftest import AsRole, machine_of, person
+from tests.reports.conftest import backup_of
 from vprotect_bridge.models import Machine, Plan, Standing
 from vprotect_bridge.plan_wishes import PlanWish, WantedSchedule, derived_schedules, put_again_at
 
@@ -95,6 +97,29 @@ def test_the_same_run_is_the_same_event_each_time(nightly: Plan, owner: User, as
     first, again = ([event["uid"] for event in events_at(address, as_web(None))] for _ in range(2))
     assert first == again and len(set(first)) == len(first) >= 10
     assert all(str(nightly.pk) in uid for uid in first)
+
+
+@time_machine.travel("2027-03-22 12:00", tick=False)
+def test_a_run_ends_when_the_slowest_of_its_machines_usually_does(nightly: Plan, owner: User, as_web: Browser):
+    address, slow = address_for(as_web(owner)), machine_of(nightly.tenant, "vm-2")
+    Machine.across_tenants.update(policy_guid=nightly.policy_guid)
+    lasts = {event.decoded("dtend") - event.decoded("dtstart") for event in events_at(address, as_web(None))}
+    assert lasts == {timedelta(hours=6)}, "its window, while nothing is known"
+    for machine, minutes in ((slow, 40), (slow, 50), (slow, 900), (Machine.across_tenants.get(guid="vm-1"), 3)):
+        backup_of(machine, duration_ms=minutes * 60_000)
+    backup_of(slow, status="FAILED", duration_ms=10**9)
+    (event, *_others) = events_at(address, as_web(None))
+    assert event.decoded("dtend") - event.decoded("dtstart") == timedelta(minutes=50)
+    assert event.decoded("dtstart").utcoffset() == timedelta(0) and event.decoded("dtend").utcoffset() == timedelta(0)
+    assert str(event["description"]) == "2 machines, expected to take 50 min 00 s"
+
+
+def test_the_length_of_runs_is_of_machines_that_one_sees(nightly: Plan, owner: User, as_web: Browser):
+    backup_of(machine_of(nightly.tenant, "vm-2"), duration_ms=9_000_000)
+    Machine.across_tenants.update(policy_guid=nightly.policy_guid)
+    owner.memberships.update(machine_guids=["vm-1"])
+    event = events_at(address_for(as_web(owner)), as_web(None))[0]
+    assert event.decoded("dtend") - event.decoded("dtstart") == timedelta(hours=6)
 
 
 def test_names_are_folded_and_escaped(nightly: Plan, owner: User, as_web: Browser):
@@ -211,8 +236,9 @@ def test_it_opens_nothing_but_the_calendar(nightly: Plan, owner: User, as_web: B
 def test_who_reads_it_all_the_time_is_told_to_wait(nightly: Plan, owner: User, as_web: Browser):
     address = address_for(as_web(owner))
     visitor = as_web(None)
-    answers = [visitor.get(address).status_code for _ in range(22)]
-    assert answers[:20] == [200] * 20 and answers[20:] == [429] * 2
+    answers = [visitor.get(address) for _ in range(22)]
+    assert [answer.status_code for answer in answers] == [200] * 20 + [429] * 2
+    assert 25 <= int(answers[-1]["Retry-After"]) <= 30, "one in thirty seconds"
 
 
 def test_who_guesses_is_slowed_down(as_web: Browser):
