@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from api.problems import Problem, invalid
 from api.schemas import SCHEMAS
+from vprotect_bridge.models import Protection
 
 MOST_BYTES = 64 * 1024
 LONGEST_DETAIL = 200
@@ -84,7 +85,7 @@ def moment_of(body: Mapping[str, Any], field: str) -> datetime | None:
 
 # ── The query ────────────────────────────────────────────────────────────────
 
-STATUSES = "failed|overdue|unprotected|paused|new|protected|deleted|unknown"
+STATUSES = "|".join(Protection.values)
 # What fits, and what is said of what does not.
 VALUES = {
     "limit": (r"[1-9][0-9]?|100", "a whole number from 1 to 100"),

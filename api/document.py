@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -12,14 +13,14 @@ from api.bodies import VALUES
 from api.endpoints import ROUTES
 from api.http import Endpoint
 from api.problems import PROBLEMS
-from api.schemas import SCHEMAS
+from api.schemas import EXAMPLES, SCHEMAS
 
 Part = dict[str, Any]
 ALWAYS = ("unreadable", "invalid-token", "not-allowed", "token-refused", "too-fast", "server-error", "unavailable")
 MEANINGS = {
     "limit": "How many on a page; 50 if it is left out.",
     "cursor": "next_cursor of the page before.",
-    "status": "Only machines that are so.",
+    "status": "Only machines that are so; gone ones, of which nothing is left, are listed only if asked for.",
     "plan": "Only machines of the plan with this id; none = without a plan.",
     "q": "In the name, the project or at the beginning of the id.",
 }
@@ -58,13 +59,15 @@ def _operation(endpoint: Endpoint, address: str) -> Part:
     }
     if endpoint.body:
         schema = {"$ref": f"#/components/schemas/{endpoint.body}"}
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        content = {"application/json": {"schema": schema, "example": EXAMPLES[endpoint.body]}}
+        described["requestBody"] = {"required": True, "content": content}
     return described
 
 
 def _in_path(address: str) -> Iterator[Part]:
     for name in re.findall(r"\{(\w+)\}", address):
-        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        told = {"description": "The id, as another answer told it.", "schema": {"type": "string"}}
+        yield {"name": name, "in": "path", "required": True, **told}
 
 
 def _in_query(name: str) -> Part:
@@ -128,11 +131,18 @@ def pages_of(api: Part) -> list[Part]:
             "fields": _fields(api, operation.get("requestBody", {})),
             "answers": _fields(api, next(iter(operation["responses"].values()))),
             "statuses": operation["responses"],
+            "example": _example(operation),
             **operation,
         }
         for address, methods in api["paths"].items()
         for method, operation in methods.items()
     ]
+
+
+def _example(operation: Part) -> str:
+    """The body of one that sends any, as it is typed into a shell."""
+    content = operation.get("requestBody", {}).get("content", {})
+    return json.dumps(content["application/json"]["example"]) if content else ""
 
 
 _KINDS = {"integer": "number", "boolean": "true or false", "array": "list", "object": "object"}

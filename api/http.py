@@ -23,7 +23,7 @@ from api.problems import Problem, invalid
 from api.request import ApiRequest
 from tenants.audit import ActingToken, acting_with, address_of
 from tenants.models import Role
-from tenants.request_rates import bears_too_fast, tries_too_fast
+from tenants.request_rates import wait_of_stranger, wait_of_token
 from tokens.bearer import Bearer, NoBearer, ShutOut, bearer_of, note_use
 from vprotect_bridge.refusal import WishRefused
 
@@ -71,8 +71,8 @@ def _answer(request: ApiRequest, endpoint: Endpoint, named: dict[str, Any]) -> H
     bearer = _bearer(request)
     token, tenant = bearer.token, bearer.token.tenant
     request.token, request.tenant, request.membership = token, tenant, bearer.membership
-    if bears_too_fast(str(token.pk), tenant.pk):
-        raise Problem("too-fast", headers={"Retry-After": "5"})
+    if wait := wait_of_token(str(token.pk), tenant.pk):
+        raise _too_fast(wait)
     acting = ActingToken(token.pk, token.name, token.created_by_id)
     with scope(tenant=tenant), timezone.override("UTC"), acting_with(acting):
         note_use(token, address_of(request))
@@ -85,11 +85,15 @@ def _bearer(request: ApiRequest) -> Bearer:
     try:
         return bearer_of(request.headers.get("Authorization", ""))
     except NoBearer:
-        if tries_too_fast(address_of(request)):
-            raise Problem("too-fast", headers={"Retry-After": "60"}) from None
+        if wait := wait_of_stranger(address_of(request)):
+            raise _too_fast(wait) from None
         raise Problem("invalid-token", headers=_CHALLENGE) from None
     except ShutOut as shut_out:
         raise Problem("token-refused", shut_out.user_message) from None
+
+
+def _too_fast(wait: int) -> Problem:
+    return Problem("too-fast", headers={"Retry-After": str(wait)})
 
 
 def _run(request: ApiRequest, endpoint: Endpoint, named: dict[str, Any]) -> HttpResponse:

@@ -105,10 +105,16 @@ def operation_shape(operation: Operation, membership: Membership) -> Shape:
         "created_at": moment(operation.created_at),
         "started_at": moment(operation.started_at),
         "finished_at": moment(operation.finished_at),
-        "restore_point": made.guid if made else None,
+        "restore_point": _restore_point(operation, made),
         "restored_machine": restored.guid if restored else None,
         "page": f"{settings.PORTAL_URL}{page}",
     }
+
+
+def _restore_point(operation: Operation, made: Backup | None) -> str | None:
+    if operation.kind == Operation.Kind.RESTORE:
+        return operation.request.get("backup_guid") or operation.backup_guid or None
+    return made.guid if made else None
 
 
 def _state(operation: Operation) -> str:

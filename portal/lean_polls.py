@@ -27,7 +27,7 @@ from django.utils.crypto import constant_time_compare
 
 from portal import polls
 from tenants.models import User
-from tenants.request_rates import is_too_fast
+from tenants.request_rates import wait_of_person
 from tenants.single_sign_on import provider_key_in
 
 ADDRESS = re.compile(rf"/t/(?P<slug>[-a-zA-Z0-9_]+)/operations/(?P<operation>{UUIDConverter.regex})/poll")
@@ -68,7 +68,7 @@ def _is_nothing_new(request: HttpRequest, slug: str, operation: UUID) -> bool:
         constant_time_compare(session.get(HASH_SESSION_KEY, ""), person.get_session_auth_hash())
         and (not needs_second_factor or any(record["method"] == "mfa" for record in records))
         and request.GET.get("seen") == polls.word_for([(operation, version, away_since)])
-        and not is_too_fast(person.pk, tenant_id)
+        and not wait_of_person(person.pk, tenant_id)
     )
 
 

@@ -31,7 +31,7 @@ from portal import access, dates
 from portal.forms import MachineFilter
 from tenants.models import Membership
 from vprotect_bridge import targets
-from vprotect_bridge.models import SEVERITY, Machine, Operation, Standing
+from vprotect_bridge.models import SEVERITY, Machine, Operation, Protection, Standing
 from vprotect_bridge.plan_facts import Held
 from vprotect_bridge.plan_preview import next_runs_of
 from vprotect_bridge.unprotected import with_causes
@@ -91,7 +91,8 @@ class MachineQuery:
 
     def named(self, membership: Membership) -> QuerySet[Machine]:
         """The machines that fit what is searched for, whatever else is filtered."""
-        machines = access.listed_machines(membership)
+        is_gone = self.status == Protection.GONE
+        machines = access.visible_machines(membership) if is_gone else access.listed_machines(membership)
         if not self.q:
             return machines
         fits = Q(name__icontains=self.q) | Q(project_name__icontains=self.q)

@@ -22,7 +22,7 @@ from django_scopes import scope
 
 from tenants.models import Membership, Tenant
 from tenants.people import identity_provider
-from tenants.request_rates import is_too_fast
+from tenants.request_rates import wait_of_person
 from tenants.second_factor import ask_for_second_factor, has_shown_second_factor
 from tenants.single_sign_on import ask_for_single_sign_on, provider_key_of
 from tenants.wall import lower_wall
@@ -69,9 +69,9 @@ class TenantMiddleware:
         request.memberships = SimpleLazyObject(  # type: ignore[attr-defined]
             lambda: memberships_of(request.user, provider_key)
         )
-        if is_too_fast(membership.user_id, membership.tenant_id):
+        if wait := wait_of_person(membership.user_id, membership.tenant_id):
             answer = render(request, "429.html", status=429)
-            answer["Retry-After"] = "5"
+            answer["Retry-After"] = str(wait)
             return answer
         if membership.tenant.second_factor_required and not has_shown_second_factor(request):
             if not provider_key:

@@ -6,6 +6,7 @@ address stands before it for those who are not signed in.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Hashable
 from threading import Lock
@@ -21,8 +22,8 @@ class Allowance:
         self._left: dict[Hashable, tuple[float, float]] = {}
         self._lock = Lock()
 
-    def take(self, key: Hashable) -> bool:
-        """False = too fast; asking in vain costs nothing of what comes later."""
+    def take(self, key: Hashable) -> int:
+        """0 = taken; else the whole seconds until there is one. Asking in vain costs nothing of what comes later."""
         with self._lock:
             now = self._clock()
             left = self._left_at(key, now)
@@ -30,7 +31,7 @@ class Allowance:
             if len(self._left) > self.MOST_KEYS:
                 # Who has everything left again need not be remembered.
                 self._left = {key: kept for key, kept in self._left.items() if self._left_at(key, now) < self.at_once}
-            return left >= 1
+            return 0 if left >= 1 else max(math.ceil((1 - left) / self.a_second), 1)
 
     def _left_at(self, key: Hashable, now: float) -> float:
         left, at = self._left.get(key, (self.at_once, now))
@@ -47,13 +48,16 @@ OF_A_TENANTS_TOKENS = Allowance(at_once=300, a_second=30)
 OF_A_STRANGER = Allowance(at_once=30, a_second=0.5)
 
 
-def is_too_fast(user_id: int, tenant_id: int) -> bool:
-    return not OF_A_PERSON.take(user_id) or not OF_A_TENANT.take(tenant_id)
+# Each says how many seconds to wait, for Retry-After; 0 = none.
 
 
-def bears_too_fast(token_id: str, tenant_id: int) -> bool:
-    return not OF_A_TOKEN.take(token_id) or not OF_A_TENANTS_TOKENS.take(tenant_id)
+def wait_of_person(user_id: int, tenant_id: int) -> int:
+    return OF_A_PERSON.take(user_id) or OF_A_TENANT.take(tenant_id)
 
 
-def tries_too_fast(address: str | None) -> bool:
-    return not OF_A_STRANGER.take(address)
+def wait_of_token(token_id: str, tenant_id: int) -> int:
+    return OF_A_TOKEN.take(token_id) or OF_A_TENANTS_TOKENS.take(tenant_id)
+
+
+def wait_of_stranger(address: str | None) -> int:
+    return OF_A_STRANGER.take(address)

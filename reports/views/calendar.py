@@ -66,8 +66,8 @@ def _read(token: str) -> HttpResponse:
     if opened is None:
         raise Http404
     feed, membership = opened
-    if not OF_A_FEED.take(feed.pk):
-        return HttpResponse(status=429, headers={"Retry-After": "60"})
+    if wait := OF_A_FEED.take(feed.pk):
+        return HttpResponse(status=429, headers={"Retry-After": str(wait)})
     with scope(tenant=membership.tenant), as_read_by(membership.user, membership.tenant):
         body = calendar_of(membership)
         note_read(feed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from jsonschema import Draft202012Validator
 from api.document import document, problems_of
 from api.endpoints import ROUTES
 from api.problems import PROBLEMS
-from api.schemas import SCHEMAS
+from api.schemas import EXAMPLES, SCHEMAS
 from tests.access.conftest import routes
 from tests.conftest import WebClient, is_under_the_policy
 
@@ -62,6 +63,36 @@ def test_each_schema_is_one(name: str):
     Draft202012Validator.check_schema(SCHEMAS[name])
 
 
+def fields_of(schema: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, field in schema.get("properties", {}).items():
+        yield f"{place}.{name}", field
+        yield from fields_of(field, f"{place}.{name}")
+    for inner in (schema.get("items", {}), *schema.get("anyOf", [])):
+        yield from fields_of(inner, place) if inner else ()
+
+
+def test_each_field_and_parameter_is_described():
+    fields = [found for name, schema in SCHEMAS.items() for found in fields_of(schema, name)]
+    parameters = [
+        (f"{address} {p['name']}", p) for address, _m, operation in operations() for p in operation["parameters"]
+    ]
+    assert len(fields) > 60 and [name for name, field in fields + parameters if not field.get("description")] == []
+
+
+def test_each_body_has_an_example_that_fits():
+    for address, method, operation in operations():
+        assert ("requestBody" in operation) is (method == "post"), address
+    for name, example in EXAMPLES.items():
+        Draft202012Validator(SCHEMAS[name]).validate(example)
+    assert [name for name in SCHEMAS if name.endswith("Wish")] == list(EXAMPLES)
+
+
+def test_every_status_that_is_answered_can_be_asked_for():
+    (status,) = (p for p in document()["paths"]["/api/v1/machines"]["get"]["parameters"] if p["name"] == "status")
+    for value in SCHEMAS["Machine"]["properties"]["status"]["enum"]:
+        assert re.fullmatch(status["schema"]["pattern"], value), value
+
+
 def test_the_file_is_the_same():
     """manage.py openapi > docs/openapi.json"""
     printed = StringIO()
@@ -81,5 +112,7 @@ def test_it_is_served_to_anybody_and_so_is_its_page():
     for address in document()["paths"]:
         assert address in text
     assert re.search(r"<code>expires_at</code> <small>time</small>", text)
+    assert "--json '{&quot;type&quot;: &quot;full&quot;" in text
+    assert 'href="/"' in page.content.decode().split("<main")[1], "a way to the portal"
     for kind in PROBLEMS:
         assert f'id="{kind}"' in text, "where a problem's type leads"

@@ -12,7 +12,7 @@ from tenants.models import Grant, Role, Tenant, User
 from tests.api.conftest import Program, point_of, program_of
 from tests.conftest import machine_of, operation_on, person
 from tests.portal.conftest import counted
-from vprotect_bridge.models import Hypervisor, Machine, Plan, Storage
+from vprotect_bridge.models import Hypervisor, Machine, Plan, Protection, Storage
 
 pytestmark = pytest.mark.django_db
 
@@ -55,7 +55,7 @@ def test_machines_are_filtered_and_what_is_no_filter_is_refused(program: Program
     for odd in ("machin=vm-1", "tenant=pine", "access_token=x", "q=a&q=b", "Q=a"):
         assert program.get(f"machines?{odd}").status_code == 400, odd
     for odd in (
-        "status=gone",
+        "status=lost",
         "limit=0",
         "limit=101",
         "limit=1e2",
@@ -133,6 +133,15 @@ def test_plans_in_sentences(program: Program, tenant: Tenant):
     assert plan["name"] == "Nightly" and plan["state"] == "paused" and plan["next_run_at"] is None
 
 
+def test_machines_that_nothing_is_left_of_are_listed_if_asked_for(program: Program, tenant: Tenant, machine: Machine):
+    for status in Protection.values:
+        machine_of(tenant, f"vm-{status}")
+        Machine.across_tenants.filter(guid=f"vm-{status}").update(protection=status, name=status)
+    for status in Protection.values:
+        assert status in names(program.get(f"machines?status={status}")), status
+    assert "gone" not in names(program.get("machines"))
+
+
 def test_an_operation_is_told_as_on_its_page(program: Program, machine: Machine):
     point_of(machine, "point-1")
     operation = operation_on(
@@ -147,6 +156,11 @@ def test_an_operation_is_told_as_on_its_page(program: Program, machine: Machine)
     assert (told["state"], told["is_finished"], told["message"]) == ("succeeded", True, "The backup is done.")
     assert told["restore_point"] == "point-1" and told["reason"] is None
     assert told["page"].endswith(f"/t/sunflower/operations/{operation.pk}/")
+
+
+def test_a_restore_names_what_it_restores(program: Program, machine: Machine):
+    operation = operation_on(machine, kind="restore", request={"backup_guid": "point-1"}, backup_guid="point-1")
+    assert program.get(f"operations/{operation.pk}").json()["restore_point"] == "point-1"
 
 
 @pytest.mark.parametrize(

@@ -182,24 +182,25 @@ def test_json_says_its_character_set_or_does_not(program: Program, machine: Mach
 def test_a_token_that_asks_too_fast_waits_and_no_other_does(
     tenant: Tenant, restorer: User, monkeypatch: pytest.MonkeyPatch, as_web: Callable[..., Client]
 ):
-    monkeypatch.setattr(request_rates, "OF_A_TOKEN", Allowance(3, 0, lambda: 0.0))
+    monkeypatch.setattr(request_rates, "OF_A_TOKEN", Allowance(3, 0.15, lambda: 0.0))
     program = program_of(tenant, restorer)
     answers = [program.get("token") for _ in range(5)]
     assert [answer.status_code for answer in answers] == [200] * 3 + [429] * 2
-    assert kind(answers[-1]) == "too-fast" and answers[-1]["Retry-After"] == "5"
+    assert kind(answers[-1]) == "too-fast" and answers[-1]["Retry-After"] == "7", "the true seconds"
     assert program_of(tenant, restorer).get("token").status_code == 200
     assert as_web(restorer).get("/t/sunflower/machines/").status_code == 200, "nor do people"
 
 
 def test_a_tenants_tokens_together_are_limited(tenant: Tenant, restorer: User, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(request_rates, "OF_A_TENANTS_TOKENS", Allowance(4, 0, lambda: 0.0))
+    monkeypatch.setattr(request_rates, "OF_A_TENANTS_TOKENS", Allowance(4, 1, lambda: 0.0))
     programs = [program_of(tenant, restorer) for _ in range(3)]
     assert [program.get("token").status_code for program in programs * 2] == [200] * 4 + [429] * 2
 
 
 def test_who_tries_tokens_is_slowed_down_and_a_good_one_is_not(program: Program, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(request_rates, "OF_A_STRANGER", Allowance(2, 0, lambda: 0.0))
-    assert [Program(new_secret()).get("token").status_code for _ in range(3)] == [401, 401, 429]
+    monkeypatch.setattr(request_rates, "OF_A_STRANGER", Allowance(2, 0.5, lambda: 0.0))
+    answers = [Program(new_secret()).get("token") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [401, 401, 429] and answers[-1]["Retry-After"] == "2"
     assert program.get("token").status_code == 200
 
 
