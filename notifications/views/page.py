@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from django.http import HttpResponse
@@ -12,12 +13,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from notifications import access, words
-from notifications.models import Notice
+from notifications.models import Event, Notice
 from tenants.middleware import TenantRequest
 
 PAGE_SIZE = 25
 # What happened to many at once is one entry; so many rows are read to find those of a page.
 MOST_READ = 250
+TOGETHER = timedelta(minutes=2)
 
 
 @require_safe
@@ -43,17 +45,25 @@ def notification_list(request: TenantRequest, tenant: str) -> HttpResponse:
 
 
 def _entries(notices: Iterable[Notice]) -> tuple[list[list[Notice]], int]:
-    """Those of a page, what was sorted together and is alike in one; and in how many notices they were found."""
-    entries: dict[tuple[Any, ...], list[Notice]] = {}
-    read = 0
-    for notice in notices:
+    """Those of a page, what was told together and is alike in one; and in how many notices they were found."""
+    entries: list[list[Notice]] = []
+    last: dict[tuple[str, bool], list[Notice]] = {}
+    for read, notice in enumerate(notices):
         event = notice.event
-        alike = (event.sorted_at, words.group(event), event.settled_at is None)
-        if alike not in entries and len(entries) == PAGE_SIZE:
-            break
-        entries.setdefault(alike, []).append(notice)
-        read += 1
-    return list(entries.values()), read
+        alike = (words.group(event), event.settled_at is None)
+        if alike in last and _were_told_together(last[alike][0].event, event):
+            last[alike].append(notice)
+        elif len(entries) == PAGE_SIZE:
+            return entries, read
+        else:
+            last[alike] = [notice]
+            entries.append(last[alike])
+    return entries, sum(map(len, entries))
+
+
+def _were_told_together(newer: Event, older: Event) -> bool:
+    told_at, told_before = newer.sorted_at, older.sorted_at
+    return told_at is not None and told_before is not None and told_at - told_before <= TOGETHER
 
 
 def _entry(alike: list[Notice], tenant: str) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
+from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
 from notifications import sorting
-from notifications.models import DigestClock, MailTimes, Notice, PersonalChoices, TenantChoices
+from notifications.models import DigestClock, Event, MailTimes, Notice, PersonalChoices, TenantChoices
 from notifications.views import page
 from notifications.views.page import PAGE_SIZE
 from tenants.models import IdentityProvider, Membership, Role, Tenant, User
@@ -39,10 +40,15 @@ def soup_of(answer: Any) -> BeautifulSoup:
 
 
 def failed(tenant: Tenant, count: int) -> None:
-    """One after the other."""
+    """One after the other, an hour between each two."""
     for machine in machines(tenant, count):
         ended(machine)
-        sorting.sort()
+        an_hour_passes()
+
+
+def an_hour_passes() -> None:
+    sorting.sort()
+    Event.across_tenants.update(sorted_at=F("sorted_at") - timedelta(hours=1))
 
 
 def become_late(tenant: Tenant, count: int) -> list[Alert]:
@@ -143,6 +149,16 @@ def test_many_at_once_are_one_entry_that_opens(browser: Client, sunflower: Tenan
     assert bell(browser) == ""
 
 
+def test_what_fails_within_a_minute_is_one_entry_and_what_fails_later_another(browser: Client, sunflower: Tenant):
+    for number, machine in enumerate(machines(sunflower, 3)):
+        ended(machine), sorting.sort()
+        passed = timedelta(seconds=20) if number < 2 else timedelta(hours=1)
+        Event.across_tenants.update(sorted_at=F("sorted_at") - passed)
+    ended(machine), sorting.sort()
+    shown = [words_of(row) for row in soup_of(browser.get(HERE)).select(".notices > li")]
+    assert len(shown) == 2 and "Backup: Failed (3)" in shown[1]
+
+
 def test_a_page_of_many_costs_no_more(browser: Client, sunflower: Tenant):
     costs = []
     browser.get(HERE)
@@ -177,7 +193,7 @@ def test_what_is_many_has_its_place_on_one_page(browser: Client, sunflower: Tena
     monkeypatch.setattr(page, "PAGE_SIZE", 2)
     failed(sunflower, 1), become_late(sunflower, 5)
     for _ in range(2):
-        ended(Machine.across_tenants.get(guid="vm-1")), sorting.sort()
+        ended(Machine.across_tenants.get(guid="vm-1")), an_hour_passes()
     first = soup_of(browser.get(HERE))
     (older,) = [link["href"] for link in first.select(".pager a")]
     rest = soup_of(browser.get(HERE + older)).select(".notices > li")
