@@ -250,7 +250,8 @@ _PLANS = """
         held_at, is_editable, standing, has_incremental, tenant_id)
     SELECT uuidv7(), CASE k WHEN 1 THEN 'Every night' ELSE 'Every week' END, true, now(), 'Europe/Berlin', '[]',
         destination, 50, false, name, guid, 'rule-' || guid, jsonb_build_array(schedule->>'guid'), jsonb_build_object(
-            'policy', jsonb_build_object('guid', guid, 'name', name, 'active', true, 'vm_guids', '[]'::jsonb),
+            'policy', jsonb_build_object('guid', guid, 'name', name, 'active', true, 'vm_guids', '[]'::jsonb,
+                'priority', 50, 'removes_absent_machines', false, 'auto_assign_mode', 'DISABLED', 'tenant_value', ''),
             'rules', rules, 'schedules', jsonb_build_array(schedule)), 'held', now(), true, 'acting', false, tenant_id
     FROM facts
 """

@@ -58,9 +58,9 @@ class Reference:
         return None
 
     @classmethod
-    @lru_cache(maxsize=2048)
+    @lru_cache(maxsize=20_000)
     def _of(cls, guid: str, name: str = "", type: str = "") -> Self | None:
-        """Thousands of rows refer to the same few hypervisors, policies and destinations."""
+        """Thousands of rows refer to the same few hypervisors, and the tasks of each cycle to the same machines."""
         return cls(guid, name, type) if GUID.fullmatch(guid) else None
 
 

@@ -218,6 +218,8 @@ class Operation(models.Model):
             # Workers claim what is due; almost all rows are finished.
             models.Index(fields=["next_at"], name="operation_due", condition=Q(submission="pending")),
             models.Index(fields=["submission"], name="operation_open", condition=Q(outcome="")),
+            # Every cycle looks for what may come twice.
+            models.Index(fields=["sent_at"], name="operation_sent_again", condition=Q(attempts__gt=1)),
             # Whose turn it is: the tenant served longest ago.
             models.Index(fields=["tenant", "-claimed_at"], name="operation_tenant_turn"),
             # Activity and a machine's page read newest first.
