@@ -160,8 +160,19 @@ class Task:
     tenant_id: str
 
     @classmethod
-    def from_json(cls, row: Any) -> Self:
-        row = read.row(row)
+    def from_json(cls, row: Any) -> Task:
+        """Of thousands of tasks most say in each cycle what they said before: those are read once."""
+        told = marshal.dumps(read.row(row), 2)
+        task = _TASKS_AS_TOLD.get(told)
+        if task is None:
+            task = cls._read(row)
+            if len(_TASKS_AS_TOLD) >= _MOST_TASKS_KEPT:
+                _TASKS_AS_TOLD.clear()
+            _TASKS_AS_TOLD[told] = task
+        return task
+
+    @classmethod
+    def _read(cls, row: dict[str, Any]) -> Self:
         return cls(
             guid=read.guid(row),
             type=read.enum(row.get("type")),
@@ -184,6 +195,10 @@ class Task:
             restore_type=read.enum(row.get("restoreType")),
             tenant_id=read.text(row.get("tenantId")),
         )
+
+
+_TASKS_AS_TOLD: dict[bytes, Task] = {}
+_MOST_TASKS_KEPT = 10_000
 
 
 @dataclass(frozen=True)
