@@ -28,9 +28,8 @@ from reports.subscriptions import next_morning, period_before, zone_of
 from reports.templatetags.report_words import in_gib_months, percent
 from reports.usage import usage_of
 from tenants import mails
-from tenants.models import Membership, Tenant
+from tenants.models import IdentityProvider, Membership, Tenant
 from tenants.outbox import Outbox
-from tenants.people import identity_provider
 from tenants.preferences import as_read_by
 
 BATCH = 200
@@ -145,8 +144,9 @@ def _enclosed(mail: ReportMail, membership: Membership) -> tuple[str, bytes] | N
 
 
 def needs_more_than_a_password(tenant: Tenant) -> bool:
-    provider = identity_provider(tenant)
-    return tenant.second_factor_required or bool(provider and provider.only_single_sign_on)
+    """Asks for two columns only: more of the sign-in workers must not read."""
+    only_elsewhere = IdentityProvider.across_tenants.filter(tenant=tenant, only_single_sign_on=True)
+    return tenant.second_factor_required or only_elsewhere.exists()
 
 
 def _letter(mail: ReportMail, membership: Membership, *, is_kept_back: bool) -> mails.Letter:

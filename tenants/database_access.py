@@ -43,6 +43,8 @@ TABLES = {
     "tenants_identityprovider": Access(
         web="SELECT",
         operator=EVERYTHING,
+        # Whether a mail may have a file enclosed; nothing of the sign-in itself.
+        worker="SELECT (tenant_id, only_single_sign_on)",
         rows=f"{OF_CURRENT_TENANT} OR tenant_id IN ({_OWN}) OR slug = {_BY_NAME}",
     ),
     "tenants_brand": Access(

@@ -20,7 +20,7 @@ from reports import mailing
 from reports.models import Every, Price, ReportMail, ReportSubscription
 from reports.subscriptions import next_morning, period_before
 from tenants.models import AuditEntry, IdentityProvider, Role, Tenant, User
-from tests.conftest import machine_of, person
+from tests.conftest import AsRole, machine_of, person
 from tests.reports.conftest import GIB, backup_of, written_down
 from vprotect_bridge.models import Machine
 
@@ -161,6 +161,21 @@ def test_who_is_limited_to_some_machines_reads_of_those_only(sunflower: Tenant, 
     (message,) = sent()
     ((_name, content, _type),) = message.attachments
     assert "0 of 1 machines" in message.subject and "vm-1" in content and "vm-2" not in content
+
+
+@time_machine.travel("2026-12-01 08:00", tick=False)
+@pytest.mark.parametrize("kind", ["protection", "usage"])
+@pytest.mark.parametrize("enclosed", ["link", "pdf", "csv"])
+def test_it_is_made_and_sent_with_the_rights_of_a_worker(
+    kind: str, enclosed: str, sunflower: Tenant, owner: User, as_role: AsRole
+):
+    machine_of(sunflower)
+    written_down(sunflower, date(2026, 11, 1), "vm-1", GIB)
+    subscription(owner, sunflower, kind, enclosed=enclosed)
+    with as_role("portal_worker"):
+        (message,) = sent()
+    assert len(message.attachments) == (enclosed != "link")
+    assert not ReportMail.across_tenants.exclude(state="sent").exists()
 
 
 @time_machine.travel(MONDAY, tick=False)
