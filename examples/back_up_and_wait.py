@@ -9,7 +9,7 @@ is never printed. A request whose answer got lost is sent again with the same Id
 
 Exit codes:
     0  the backup is done
-    1  it ended badly, or was cancelled
+    1  it ended badly, was cancelled, or could not be followed any longer, as when the token was revoked
     2  wrong usage, or refused: nothing was started
     3  not done in time; it may still go on, and its address was printed
     4  the portal could not be reached or answered with an error of its own
@@ -111,7 +111,7 @@ class Portal:
         while True:
             status, answer = self.ask("GET", f"operations/{operation}")
             if status != 200:
-                raise Ended(FAILED, told(answer))
+                raise Ended(FAILED, f"{told(answer)} It cannot be followed any longer, and may still go on.")
             if answer["is_finished"]:
                 return answer
             line = f"{answer['message']} {answer['progress']} %"

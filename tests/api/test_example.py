@@ -14,12 +14,12 @@ import pytest
 from django.conf import settings
 from pytest_django.live_server_helper import LiveServer
 
-from tenants.models import Tenant, User
+from tenants.models import Grant, Tenant, User
 from tests.api.conftest import check, point_of
 from tests.conftest import operation_on
 from tests.test_docs import commands
 from tests.tokens.conftest import token_of
-from vprotect_bridge.models import Machine, Operation
+from vprotect_bridge.models import Hypervisor, Machine, Operation
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -136,12 +136,23 @@ def test_an_answer_that_got_lost_is_asked_for_again(script: Any, monkeypatch: An
     assert run(script, monkeypatch, "web-01") == 0 and lost and Operation.across_tenants.count() == 1
 
 
-def test_the_commands_of_the_document(secret: str, machine: Machine):
-    """Each as it stands there; the script's own is run by the tests above, and against the whole product."""
-    schemas = ["Token", "Machines", "Operation", "RestorePoints", "Plans"]
+def test_the_commands_of_the_document(secret: str, machine: Machine, tenant: Tenant, monkeypatch: Any):
+    """Each as it stands there, in turn; the script's own is run by the tests above, and against the whole product."""
+    point_of(machine, "point-1")
+    Hypervisor.objects.create(guid="host-1", name="node", platform="KVM", is_manager=False)
+    Grant.across_tenants.create(tenant=tenant, kind="hypervisor", guid="host-1")
+    schemas = [
+        *("Token", "Machines", "Operation", "Operation"),
+        *("RestorePoints", "RestorePlaces", "Operation", "Plans"),
+    ]
     told = [command for command in commands(ROOT / "docs/api.md") if command.startswith("curl ")]
     for command, schema in zip(told, schemas, strict=True):
+        if "/restores" in command:
+            Operation.across_tenants.update(outcome="succeeded", submission="accepted")
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
         assert done.returncode == 0, f"{command}: {done.stdout} {done.stderr}"
-        check(schema, json.loads(done.stdout))
-    assert Operation.across_tenants.count() == 1
+        answer = json.loads(done.stdout)
+        check(schema, answer)
+        if variable := {"Operation": "OPERATION", "RestorePoints": "POINT", "RestorePlaces": "PLACE"}.get(schema):
+            monkeypatch.setenv(variable, answer["id"] if schema == "Operation" else answer["items"][0]["id"])
+    assert sorted(Operation.across_tenants.values_list("kind", flat=True)) == ["backup", "restore"]
