@@ -44,6 +44,13 @@ class OperationSession:
     def unlock(self, operation_id: UUID) -> None:
         self.query("SELECT pg_advisory_unlock(%s)", [_lock_key(operation_id)])
 
+    @contextmanager
+    def taking_turns(self, tenant_id: int) -> Iterator[None]:
+        """A transaction, inside of which only one session is for the operations of this tenant."""
+        with self._pg.transaction():
+            self.query("SELECT 1 FROM pg_advisory_xact_lock(hashtext('turns of a tenant'), %s::int)", [tenant_id])
+            yield
+
     def move(self, operation: Operation, to: str, *, detail: str = "", **changes: Any) -> bool:
         """Moves `submission` and records the event, in one statement; False = somebody else moved it before.
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import random
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -179,6 +180,11 @@ _FAIREST_DUE = """
     ORDER BY is_bulk, served_at NULLS FIRST, created_at LIMIT 20
 """
 
+_RUNNING = """
+    SELECT count(*) FROM vprotect_bridge_operation
+    WHERE tenant_id = %s AND origin = 'portal' AND outcome = '' AND submission <> 'pending'
+"""
+
 _CLAIM = """
     UPDATE vprotect_bridge_operation
     SET fence = fence + 1, claimed_at = clock_timestamp(), next_at = clock_timestamp() + make_interval(secs => %s)
@@ -282,21 +288,28 @@ def no_longer_allowed(operation: Operation) -> str:
 
 
 def commit_intent(session: OperationSession, operation: Operation, sight: Sight) -> bool:
-    """Says durably "from now on a request may be on its way"; False = the row is not ours any more.
-
-    Also while another send for this machine is unresolved, whose task could be taken for this one's: it waits.
+    """Says durably "from now on a request may be on its way"; False = the row is not ours any more, or has to wait:
+    while another send for this machine is unresolved, whose task could be taken for this one's, and while as many run
+    as the operator allows. That is counted here, one sender of a tenant at a time: who claimed at the same moment saw
+    the same room.
     """
+    cap = operation.tenant.running_cap
     try:
-        return session.move(
-            operation,
-            Submission.SENDING,
-            baseline=list(sight.seen_guids),
-            request=operation.request,
-            attempts=operation.attempts + 1,
-            sent_at=DatabaseClock(),
-            absent_seen=0,
-            place_in_line=None,
-        )
+        with nullcontext() if cap is None else session.taking_turns(operation.tenant_id):
+            if cap is not None and session.query(_RUNNING, [operation.tenant_id])[0][0] >= cap:
+                detail = "as many run as the operator allows"
+                session.move(operation, Submission.PENDING, detail=detail, next_at=DatabaseClock())
+                return False
+            return session.move(
+                operation,
+                Submission.SENDING,
+                baseline=list(sight.seen_guids),
+                request=operation.request,
+                attempts=operation.attempts + 1,
+                sent_at=DatabaseClock(),
+                absent_seen=0,
+                place_in_line=None,
+            )
     except psycopg.errors.UniqueViolation:
         logger.info("operation %s waits for another one's send", operation.pk)
         return False

@@ -270,6 +270,21 @@ def test_no_more_run_at_once_than_the_operator_allows(upstream: Upstream, tenant
     assert protocol.submit(upstream.api) == wishes[2] and upstream.exports == 3
 
 
+def test_two_that_are_claimed_at_the_same_moment_do_not_run_above_it(upstream: Upstream, tenant: Tenant):
+    Tenant.objects.update(running_cap=1)
+    member = person(tenant, "member", Role.MEMBER)
+    wishes = [operation_on(machine_of(tenant, f"many-{n}"), created_by=member) for n in range(2)]
+    with operation_session() as one, operation_session() as other:
+        claimed = [(session, protocol.claim(session)) for session in (one, other)]
+        assert [operation for _session, operation in claimed] == wishes, "both saw that there is room"
+        for session, operation in claimed:
+            assert operation is not None
+            protocol._send(session, upstream.api, operation)
+    assert [_now(wish).submission for wish in wishes] == ["accepted", "pending"] and upstream.exports == 1
+    Operation.across_tenants.filter(pk=wishes[0].pk).update(outcome="succeeded")
+    assert protocol.submit(upstream.api) == wishes[1] and upstream.exports == 2
+
+
 def test_who_waits_for_others_can_still_be_cancelled_or_end_in_time(upstream: Upstream, tenant: Tenant):
     Tenant.objects.update(running_cap=1)
     member = person(tenant, "member", Role.MEMBER)
