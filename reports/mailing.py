@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django_scopes import scope
 
 from portal import dates
-from reports import prices
+from reports import prices, unsubscribing
 from reports.files import Kind, may_have, name_of
 from reports.making import NotForThem, write
 from reports.models import Enclosed, ReportFile, ReportMail, ReportSubscription
@@ -113,7 +113,13 @@ def _message(mail: ReportMail, membership: Membership) -> EmailMultiAlternatives
     with as_read_by(membership.user, tenant), scope(tenant=tenant):
         enclosed = _enclosed(mail, membership)
         letter = _letter(mail, membership, is_kept_back=enclosed is None and mail.enclosed != Enclosed.LINK)
-        headers = {"Message-ID": f"<report-{mail.pk}@{host}>", "Auto-Submitted": "auto-generated"}
+        headers = {
+            "Message-ID": f"<report-{mail.pk}@{host}>",
+            # One click to leave (RFC 8058).
+            "List-Unsubscribe": f"<{unsubscribing.link(membership, mail.kind)}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+            "Auto-Submitted": "auto-generated",
+        }
         message = mails.message(letter, membership.user.email, tenant, headers)
     if enclosed:
         name, content = enclosed
@@ -156,7 +162,10 @@ def _letter(mail: ReportMail, membership: Membership, *, is_kept_back: bool) -> 
     else:
         subject, paragraphs, link = _of_protection(mail, membership)
     own = f"{settings.PORTAL_URL}{reverse('report-mails', args=[tenant.slug])}"
-    closing = [_("You chose to get this report. Change that here: %(link)s") % {"link": own}]
+    closing = [
+        _("You chose to get this report. Change that here: %(link)s") % {"link": own},
+        _("No more of it, with one click: %(link)s") % {"link": unsubscribing.link(membership, mail.kind)},
+    ]
     if is_kept_back:
         closing.insert(0, _("The file is not enclosed: it is too large for a mail, or your organisation protects it."))
     return mails.Letter(

@@ -1,8 +1,8 @@
-"""Addresses below a tenant, and the one of a calendar, which names none."""
+"""Addresses below a tenant, and those of a calendar and of who wants no more mails, which name none."""
 
 from django.urls import path
 
-from reports.views import calendar, files, mails, protection, usage
+from reports.views import calendar, files, mails, protection, unsubscribe, usage
 
 tenant_urlpatterns = [
     path("reports/", protection.protection, name="report-protection"),
@@ -16,5 +16,6 @@ tenant_urlpatterns = [
 ]
 
 urlpatterns = [
+    path("reports/unsubscribe/<str:token>/", unsubscribe.unsubscribe, name="report-unsubscribe"),
     path("calendar/<str:token>/backups.ics", calendar.calendar_feed, name="calendar-feed"),
 ]

@@ -14,7 +14,7 @@ LINE = "%(asctime)s %(levelname)s %(name)s [%(correlation_id)s] %(message)s"
 SHORTEST_SECRET = 6
 # Links that came by mail, and what an identity provider sends somebody back with.
 _LINKS = re.compile(
-    r"(/invitation/|/calendar/|/notifications/unsubscribe/|/accounts/password/reset/key/|/accounts/confirm-email/)[^\s/?\"']+"
+    r"(/invitation/|/calendar/|/notifications/unsubscribe/|/reports/unsubscribe/|/accounts/password/reset/key/|/accounts/confirm-email/)[^\s/?\"']+"
     r"|(/accounts/sso/[^\s/?\"']+/callback/\?)[^\s\"']+"
 )
 # Passwords in addresses, and what is named as a secret wherever it was written.

@@ -77,6 +77,7 @@ MATRIX: dict[str, dict[str, Row]] = {
     "sessions": {"GET": signed_in(200), "POST": signed_in(405)},
     # Only a link that was sent opens anything.
     "unsubscribe": {"GET": everybody(404), "POST": everybody(404)},
+    "report-unsubscribe": {"GET": everybody(404), "POST": everybody(404)},
     "notification-preferences": {"GET": signed_in(200), "POST": signed_in(422)},
     "preferences": {"GET": signed_in(200), "POST": signed_in(422)},
     "theme": {"GET": signed_in(405), "POST": signed_in(400)},

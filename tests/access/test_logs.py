@@ -28,6 +28,7 @@ LINKS = [
     "/invitation/SECRET-token/",
     "/calendar/SECRET-token/backups.ics",
     "/notifications/unsubscribe/SECRET:token/",
+    "/reports/unsubscribe/SECRET:token/",
     "/accounts/password/reset/key/1-SECRET/",
     "/accounts/confirm-email/SECRET:key/",
     "/accounts/sso/sunflower/callback/?code=SECRET&state=SECRET",
