@@ -13,6 +13,9 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"]
 
+# Pages poll every three seconds; a machine that does other work takes several times as long.
+expect.set_options(timeout=20_000)
+
 OpenPage = Callable[..., Page]
 
 skip_without_chromium = pytest.mark.skipif(

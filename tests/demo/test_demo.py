@@ -38,7 +38,7 @@ class Launcher:
                 [sys.executable, "-m", "demo", *words], cwd=ROOT, env=environment, stdout=output, stderr=output
             )
 
-    def wait_until_ready(self, seconds: float = 90) -> None:
+    def wait_until_ready(self, seconds: float = 240) -> None:
         deadline = time.monotonic() + seconds
         while "Ctrl-C stops everything" not in self.text:
             assert self._popen and self._popen.poll() is None, self.text
