@@ -146,9 +146,10 @@ def _conclude_ends(deleted: list[Machine]) -> None:
 
 
 def _with_history(ids: list[int]) -> QuerySet[Machine]:
-    # Only the present owner's backups count: history does not follow the machine.
-    same_owner = Q(tenant=F("machine__tenant")) | Q(tenant__isnull=True, machine__tenant__isnull=True)
-    backups = Backup.across_tenants.filter(same_owner, machine=OuterRef("pk")).order_by("-sort_at")
+    # Only the present owner's backups count: history does not follow the machine. Compared so that PostgreSQL looks
+    # at the machine's own few, and does not gather all that this tenant has.
+    is_foreign = Q(targets.is_not("tenant", OuterRef("tenant")))
+    backups = Backup.across_tenants.filter(~is_foreign, machine=OuterRef("pk")).order_by("-sort_at")
     present = backups.filter(vanished_at__isnull=True)
     success_at = Subquery(backups.filter(status__in=SUCCEEDED).values("sort_at")[:1])
     return (
