@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import calls, data, memory, pages, pooler, syncing, watchers, wishes
+from bench import calls, data, memory, pages, pooler, syncing, timers, watchers, wishes
 from bench.figures import Figure, last_line, table
 from bench.stack import FOLDER, Stack, as_worker
 from demo import processes
@@ -23,6 +23,7 @@ GROUPS: dict[str, Group] = {
     "watchers": watchers.measure,
     "wishes": wishes.measure,
     "sync": syncing.measure,
+    "timers": timers.measure,
     "pooler": pooler.measure,
     "memory": memory.measure,
 }
