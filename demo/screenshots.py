@@ -64,6 +64,7 @@ OF_THE_TENANT = {
     "member-invite": "members/invite/",
     "settings": "settings/",
     "audit": "audit/",
+    "alerts": "alerts/",
     "notifications": "notifications/",
     "notification-settings": "settings/notifications/",
     "webhook-new": "settings/webhooks/new/",
