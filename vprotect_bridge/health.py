@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Min
+from django.db.models import Count, Min, QuerySet
 from django.utils import timezone
 
 from vprotect_bridge import drift, limits
@@ -63,15 +63,23 @@ def _queue(rows: Any, since: str) -> Queue:
 ALSO_NEEDS_YOU: dict[str, Callable[[], int]] = {}
 
 
-def needs_you() -> dict[str, Any]:
-    """How many of each kind wait for an operator; `oldest_alert` is since when the oldest open alert is so."""
+def oldest_alert() -> datetime | None:
+    """Since when the oldest open one is so; aware UTC."""
+    oldest: datetime | None = _open_alerts().aggregate(at=Min("began_at"))["at"]
+    return oldest
+
+
+def _open_alerts() -> QuerySet[Alert]:
+    return Alert.across_tenants.filter(closed_at=None)
+
+
+def needs_you() -> dict[str, int]:
+    """How many of each kind wait for an operator."""
     attention = Operation.across_tenants.filter(outcome="", submission=Operation.Submission.NEEDS_ATTENTION)
     refused = UpstreamStatus.objects.filter(inventory_refused_at__isnull=False, inventory_accepted_count=None)
-    alerts = Alert.across_tenants.filter(closed_at=None).aggregate(count=Count("pk"), oldest=Min("began_at"))
     urgent = {tenant.pk for tenant, usage in limits.usages_of_all() if usage.is_used_up or usage.is_warned}
     return {
-        "alerts": alerts["count"],
-        "oldest_alert": alerts["oldest"],
+        "alerts": _open_alerts().count(),
         "tenants_at_limits": len(urgent),
         **{name: count() for name, count in ALSO_NEEDS_YOU.items()},
         "operations": attention.count(),

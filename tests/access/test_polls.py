@@ -190,6 +190,6 @@ def test_a_second_factor_is_enough_where_one_is_asked_for(lean: str, sunflower: 
 
 
 def test_who_asks_too_fast_is_told_so(lean: str, cast: Cast, as_web: Browser, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(request_rates, "OF_A_PERSON", request_rates.Allowance(at_once=2, a_second=0))
+    monkeypatch.setattr(request_rates, "OF_A_PERSON", request_rates.Allowance(at_once=2, a_second=0.001))
     browser = as_web(cast["viewer"])
     assert [browser.get(lean).status_code for _ in range(3)] == [204, 204, 429]
