@@ -18,7 +18,7 @@ from reports.models import TenantUsage
 from tenants.models import Membership
 from vprotect_bridge import backup_days
 from vprotect_bridge.models import SEVERITY, Backup, BackupDay, Machine, Plan, Protection
-from vprotect_bridge.targets import State
+from vprotect_bridge.targets import State, is_new
 
 PERIODS = (7, 30, 90)
 # Those that are not there any more neither need protection nor lack it.
@@ -81,7 +81,7 @@ class Row:
             return State.NONE
         if self.machine.is_late:
             return State.LATE
-        return State.NEW if self.machine.protection == Protection.NEW else State.ON_TIME
+        return State.NEW if is_new(self.machine) else State.ON_TIME
 
     @property
     def made(self) -> int:

@@ -32,7 +32,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenants.models import Tenant
-from vprotect_bridge.models import Machine, Plan, Protection
+from vprotect_bridge.models import Machine, Plan
 
 HOURS_FOR_THE_FIRST = 24
 
@@ -90,7 +90,7 @@ def state() -> Case:
     """Of machines, as an expression, by the clock; empty of what no longer exists."""
     return Case(
         When(late_at__lte=timezone.now(), then=Value(State.LATE)),
-        When(late_at__isnull=False, protection=Protection.NEW, then=Value(State.NEW)),
+        When(late_at__isnull=False, last_success_at=None, last_backup_at=None, then=Value(State.NEW)),
         When(late_at__isnull=False, then=Value(State.ON_TIME)),
         When(present=True, vanished_at=None, then=Value(State.NONE)),
         default=Value(""),

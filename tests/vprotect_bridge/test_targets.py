@@ -139,6 +139,16 @@ def test_while_it_is_new_it_is_overdue_nowhere(hours: int | None, machine: Machi
     assert state(machine) == ("late" if hours else "none") and machine.protection == Protection.OVERDUE
 
 
+def test_it_is_new_without_a_plan_too(machine: Machine):
+    target(24)
+    Backup.across_tenants.all().delete()
+    Machine.across_tenants.update(policy_guid="", owned_at=ago(hours=1), last_success_at=None)
+    update_protection([machine.pk])
+    machine.refresh_from_db()
+    assert machine.protection == Protection.UNPROTECTED and targets.is_new(machine)
+    assert list(Machine.across_tenants.values_list(targets.state(), flat=True)) == [targets.State.NEW]
+
+
 def test_a_longer_target_makes_it_new_again(machine: Machine):
     target(24)
     Backup.across_tenants.all().delete()
