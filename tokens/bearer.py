@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from tenants.models import Membership, Role
+from tenants.models import Membership
 from tenants.people import identity_provider
 from tenants.wall import set_tenant, show_token
 from tokens.models import Token
@@ -92,9 +92,8 @@ def _narrowed(token: Token) -> Membership:
     owner = token.membership
     if owner is None:
         return Membership(tenant=token.tenant, role=token.role, machine_guids=token.machine_guids)
-    role = token.role if owner.may(Role(token.role)) else owner.role
     guids = _shared(token.machine_guids, owner.machine_guids)
-    return Membership(tenant=token.tenant, user=owner.user, role=role, machine_guids=guids)
+    return Membership(tenant=token.tenant, user=owner.user, role=token.role_now, machine_guids=guids)
 
 
 def _shared(some: Collection[str] | None, others: Collection[str] | None) -> list[str] | None:

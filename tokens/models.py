@@ -64,5 +64,11 @@ class Token(models.Model):
         return self.name
 
     @property
+    def role_now(self) -> Role:
+        """Never more than its owner may, whatever it was made for."""
+        owner = self.membership
+        return Role(self.role if owner is None or owner.may(Role(self.role)) else owner.role)
+
+    @property
     def is_expired(self) -> bool:
         return self.expires_at <= timezone.now()

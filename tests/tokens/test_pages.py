@@ -204,3 +204,11 @@ def test_a_removed_tenants_tokens_go_with_it(sunflower: Tenant, pine: Tenant):
 def test_no_token_is_in_a_log(text: str, sunflower: Tenant):
     _token, secret = token_of(sunflower)
     assert secret[4:] not in without_secrets(text.replace("{}", secret))
+
+
+def test_the_list_says_what_a_token_may_now(sunflower: Tenant, owner: User, confirmed: Browser):
+    restorer = person(sunflower, "restorer", Role.RESTORER)
+    token_of(sunflower, restorer)
+    Membership.objects.filter(user=restorer).update(role=Role.VIEWER)
+    listed = said(confirmed(owner).get(OF_TENANT))
+    assert "Viewer<br><small>made for Restorer, more than its owner may now" in listed
