@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.db import DatabaseError, connection
 from django.urls import reverse
 from django.utils import timezone
 
 from reports.chargeback import Compared, check, read_chargeback
-from reports.models import ChargebackSize
+from reports.models import ChargebackSize, Price
 from reports.record import record_usage
-from tenants.models import Tenant, User
+from tenants.models import AuditEntry, Tenant, User
 from tests.conftest import AsRole, OperatorClient, both_dialects, machine_of
 from tests.reports.conftest import GIB, backup_of
 from vprotect_bridge.client.api import VProtect
@@ -68,6 +70,23 @@ def test_operators_see_it(sunflower: Tenant):
     html = operator.get(address).content.decode()
     assert "Sunflower" in html and "3.0 GiB" in html and "+1.0 GiB (+50.0 %)" in html
     assert operator.post(address).status_code in {200, 403, 405}
+
+
+@pytest.mark.urls("portal.operator_urls")
+def test_a_price_for_months_that_are_over_has_to_be_meant(sunflower: Tenant):
+    operator = OperatorClient()
+    operator.force_login(User.objects.create_superuser("staff@operator.example", "a password for tests"))
+    address = reverse("admin:reports_price_add")
+    last_month = (timezone.localdate().replace(day=1) - timedelta(days=1)).replace(day=1)
+    form = {"tenant": sunflower.pk, "counts_from": last_month, "currency": "EUR"}
+    form |= {"per_gib_month": "1", "per_machine_month": "2"}
+    refused = operator.post(address, form)
+    assert "This changes what months that are over come to" in refused.content.decode()
+    assert not Price.objects.exists()
+    assert operator.post(address, form | {"changes_the_past": "on"}).status_code == 302
+    assert Price.objects.get().counts_from == last_month
+    entry = AuditEntry.across_tenants.get(tenant=sunflower)
+    assert entry.detail["about"] == f"Sunflower, {last_month:%Y-%m}"
 
 
 def test_web_has_no_right_to_it(sunflower: Tenant, as_role: AsRole):
