@@ -116,7 +116,7 @@ def _by_tenant(rows: QuerySet[Any], figure: Aggregate) -> dict[int, int]:
 
 
 def _planned_machines(rows: Rows) -> QuerySet[Machine]:
-    return rows(Machine).filter(vanished_at=None).exclude(policy_guid="")
+    return rows(Machine).filter(present=True, vanished_at=None).exclude(policy_guid="")
 
 
 def _stored_gib(rows: Rows) -> dict[int, int]:

@@ -223,6 +223,12 @@ def test_a_plan_takes_no_machine_above_the_cap(admin: Membership, machines: list
         plan_for(admin, machines[2])
 
 
+def test_a_deleted_machine_takes_no_place_in_plans(admin: Membership, machines: list[Machine]):
+    Machine.across_tenants.filter(pk=machines[0].pk).update(policy_guid="policy-1", present=False)
+    allow(admin, planned_machine_cap=1)
+    plan_for(admin, machines[1])
+
+
 def test_two_plans_of_the_same_moment_take_so_many_machines_together(
     admin: Membership, machines: list[Machine], at_once: AtOnce
 ):
