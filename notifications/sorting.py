@@ -20,6 +20,7 @@ from notifications.readers import Reader, active_memberships, readers_of
 from notifications.times import after_quiet
 from portal import words
 from vprotect_bridge import failures
+from vprotect_bridge.limits import QUOTA_USED_UP
 from vprotect_bridge.models import Alert, Backup, Operation, PlanChange
 
 logger = logging.getLogger(__name__)
@@ -128,7 +129,8 @@ def _reasons(operations: Iterable[Operation]) -> tuple[dict[Operation, str], dic
     infos = {operation: told.get((operation.backup_guid, operation.tenant_id), "") for operation in failed}
     with override(None):
         reasons = {operation: str(words.failure_reason(info)) for operation, info in infos.items()}
-    return said | reasons, {operation: str(failures.turn_of(info)) for operation, info in infos.items()}
+    of_quota = {operation: str(Alert.Turn.PROVIDER) for operation in said if said[operation] == QUOTA_USED_UP}
+    return said | reasons, of_quota | {operation: str(failures.turn_of(info)) for operation, info in infos.items()}
 
 
 def _of_plans(events: list[Event]) -> list[Event]:

@@ -19,6 +19,7 @@ from tenants.models import Tenant, User
 from tests.conftest import AsRole, machine_of
 from tests.notifications.conftest import Receiver
 from tests.notifications.happenings import ended, webhook_of
+from vprotect_bridge.limits import QUOTA_USED_UP
 from vprotect_bridge.models import Alert, Machine
 
 pytestmark = pytest.mark.django_db
@@ -71,6 +72,13 @@ def test_a_failure_arrives_as_json(machine: Machine, hook: Webhook, receiver: Re
     assert (row.state, row.attempts, row.status_code, row.problem) == ("delivered", 1, 204, "")
     run()
     assert len(receiver.calls) == 1
+
+
+def test_a_quota_is_the_providers_turn(machine: Machine, hook: Webhook, receiver: Receiver):
+    ended(machine, user_message=QUOTA_USED_UP)
+    run()
+    (message,) = receiver.messages
+    assert (message["data"]["reason"], message["data"]["turn"]) == (QUOTA_USED_UP, "provider")
 
 
 def test_each_thing_has_its_type(machine: Machine, hook: Webhook, receiver: Receiver, sunflower: Tenant):
