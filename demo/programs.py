@@ -17,7 +17,11 @@ DIALECTS = ("classic", "current")
 QUEUES = "submit,follow,inventory"
 
 # Of the person's own environment only what a program needs to run at all: no proxies, no other CA, no passwords.
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONDONTWRITEBYTECODE")
+_INHERITED = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONDONTWRITEBYTECODE"),
+    # So that webhooks can be tried against a receiver on this machine.
+    *("OUTBOUND_PRIVATE_NETWORKS", "OUTBOUND_CA_FILE"),
+)
 
 
 @dataclass(frozen=True)
