@@ -282,10 +282,12 @@ def operation_sentence(operation: Operation) -> Text:
 
 def _place(operation: Operation) -> Text:
     """In vProtect's queue, or among the tenant's own; far back it is not exact (`vprotect_bridge.places`)."""
-    place = {"place": operation.place_in_line}
+    place, is_exact = {"place": operation.place_in_line}, (operation.place_in_line or 0) <= EXACT_UP_TO
     if operation.submission == Operation.Submission.PENDING:
-        return _("Place %(place)d of your organisation's own that wait to be started.") % place
-    if (operation.place_in_line or 0) > EXACT_UP_TO:
+        if is_exact:
+            return _("Place %(place)d of your organisation's own that wait to be started.") % place
+        return _("Among the first %(place)d of your organisation's own that wait to be started.") % place
+    if not is_exact:
         return _("About place %(place)d in the queue.") % place
     return _("Place %(place)d in the queue.") % place
 

@@ -140,5 +140,11 @@ def test_the_page_of_what_a_quota_failed_says_so_and_offers_no_second_try(
     assert "ask them" in page and "Try again" not in page
 
 
+def test_its_reason_is_told_in_the_readers_language(browser: Client, machine: Machine, member: User):
+    operation = operation_on(machine, outcome="failed", user_message=QUOTA_USED_UP)
+    User.objects.filter(pk=member.pk).update(language="de")
+    assert "Ein Kontingent, das Ihr Anbieter" in words(browser.get(f"/t/sunflower/operations/{operation.pk}/"))
+
+
 def test_a_quota_of_vprotect_is_told_as_such():
     assert "quota that your provider set" in str(failure_reason("HARD quota Daily exceeded: not enough space left"))

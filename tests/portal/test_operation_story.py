@@ -86,6 +86,10 @@ def test_it_is_coarse(minutes: float, text: str):
             {"submission": "pending", "place_in_line": 2},
             "Place 2 of your organisation's own that wait to be started.",
         ),
+        (
+            {"submission": "pending", "place_in_line": 20},
+            "Among the first 20 of your organisation's own that wait to be started.",
+        ),
         ({"phase": "queued"}, "Waiting in line."),
     ],
 )

@@ -22,7 +22,9 @@ LOCALE = ROOT / "locale"
 OURS = ("api", "portal", "notifications", "reports", "tenants", "tokens", "vprotect_bridge")
 # `_now` is where a lazy `_` is beside it.
 KEYWORDS = (
-    DEFAULT_KEYWORDS | {"_now": None} | {f"{name}_lazy": spec for name, spec in DEFAULT_KEYWORDS.items() if name != "_"}
+    DEFAULT_KEYWORDS
+    | {"_now": None, "gettext_noop": None}
+    | {f"{name}_lazy": spec for name, spec in DEFAULT_KEYWORDS.items() if name != "_"}
 )
 
 
