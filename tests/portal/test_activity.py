@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from bs4 import BeautifulSoup
@@ -125,8 +126,8 @@ def test_it_is_filtered_by_its_address(query: str, expected: set[str], browser: 
     assert set(names_on(browser, query)) == expected
 
 
-def test_days_are_the_tenants_and_the_last_one_counts(browser: Client, a_day: None):
-    day = timezone.localtime(timezone.now() - timedelta(days=3)).date()
+def test_days_are_the_tenants_and_the_last_one_counts(browser: Client, a_day: None, tenant: Tenant):
+    day = timezone.localtime(timezone.now() - timedelta(days=3), ZoneInfo(tenant.time_zone)).date()
     assert names_on(browser, f"since={day}&until={day}") == ["checked"]
 
 
